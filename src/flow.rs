@@ -1,0 +1,316 @@
+//! The words of a flow: direction, protocol, five-tuple, flow key, time.
+//!
+//! Everything to the right of this room speaks in these types. Nothing comes in but plain values, nothing goes
+//! out but plain values; this room knows no rule, no table, no clock and no socket.
+//!
+//! **Direction is seen from the VM's own network interface**: `Inbound` packets arrive at it, `Outbound` packets
+//! leave it. That is Azure's frame of reference for security rules (nsg-semantics.md section 4).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Which way a packet goes, seen from the VM's network interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Direction {
+    /// Arrives at the interface: the remote side is the source.
+    Inbound,
+    /// Leaves the interface: the local side is the source.
+    Outbound,
+}
+
+impl Direction {
+    /// Both directions, inbound first.
+    pub const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
+
+    /// Returns the other direction.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Inbound => Self::Outbound,
+            Self::Outbound => Self::Inbound,
+        }
+    }
+
+    /// Returns Azure's spelling.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "Inbound",
+            Self::Outbound => "Outbound",
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A word that is not one of the accepted values of an enumeration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{value}` is not {expected}")]
+pub struct UnknownWord {
+    /// What was given.
+    pub value: String,
+    /// What is accepted, in words: "Inbound or Outbound".
+    pub expected: &'static str,
+}
+
+impl FromStr for Direction {
+    type Err = UnknownWord;
+
+    /// Accepts any letter case, as Azure does.
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        if text.eq_ignore_ascii_case("inbound") {
+            Ok(Self::Inbound)
+        } else if text.eq_ignore_ascii_case("outbound") {
+            Ok(Self::Outbound)
+        } else {
+            Err(UnknownWord { value: text.to_owned(), expected: "Inbound or Outbound" })
+        }
+    }
+}
+
+/// An IP protocol number (IANA), as it stands in the packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Protocol(pub u8);
+
+impl Protocol {
+    /// ICMP for IPv4 (1).
+    pub const ICMP: Self = Self(1);
+    /// TCP (6).
+    pub const TCP: Self = Self(6);
+    /// UDP (17).
+    pub const UDP: Self = Self(17);
+    /// Encapsulating Security Payload (50).
+    pub const ESP: Self = Self(50);
+    /// Authentication Header (51).
+    pub const AH: Self = Self(51);
+    /// ICMP for IPv6 (58). Azure's rules have no value for it; only `*` covers it.
+    pub const ICMPV6: Self = Self(58);
+
+    /// Returns the name in lower case where this project knows one: `tcp`, `udp`, `icmp`, `esp`, `ah`, `icmpv6`.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::ICMP => Some("icmp"),
+            Self::TCP => Some("tcp"),
+            Self::UDP => Some("udp"),
+            Self::ESP => Some("esp"),
+            Self::AH => Some("ah"),
+            Self::ICMPV6 => Some("icmpv6"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    /// Writes the name, or the number where there is no name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => fmt::Display::fmt(&self.0, f),
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = UnknownWord;
+
+    /// Accepts a name in any letter case or a number from 0 to 255.
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        [Self::ICMP, Self::TCP, Self::UDP, Self::ESP, Self::AH, Self::ICMPV6]
+            .into_iter()
+            .find(|known| known.name().is_some_and(|name| name.eq_ignore_ascii_case(text)))
+            .or_else(|| text.parse().ok().map(Self))
+            .ok_or_else(|| UnknownWord {
+                value: text.to_owned(),
+                expected: "tcp, udp, icmp, icmpv6, esp, ah or a protocol number from 0 to 255",
+            })
+    }
+}
+
+/// What a packet carries at the place where TCP and UDP have ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ports {
+    /// No ports: the protocol has none, or the bytes that hold them are missing.
+    Absent,
+    /// Source and destination port as sent.
+    Pair {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+    },
+    /// The identifier of an ICMP or ICMPv6 echo. It tells flows apart and never meets a rule's port field.
+    Echo(u16),
+}
+
+impl Ports {
+    /// Returns the ports of the packet that answers.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Pair { source, destination } => {
+                Self::Pair { source: destination, destination: source }
+            }
+            other => other,
+        }
+    }
+
+    /// Returns the source port where there is one.
+    #[must_use]
+    pub const fn source(self) -> Option<u16> {
+        match self {
+            Self::Pair { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Returns the destination port where there is one.
+    #[must_use]
+    pub const fn destination(self) -> Option<u16> {
+        match self {
+            Self::Pair { destination, .. } => Some(destination),
+            _ => None,
+        }
+    }
+}
+
+/// What one packet says about itself: protocol, addresses and ports **as sent**.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FiveTuple {
+    /// IP protocol.
+    pub protocol: Protocol,
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address; always of the source's family.
+    pub destination: IpAddr,
+    /// Ports, where the packet has them.
+    pub ports: Ports,
+}
+
+impl FiveTuple {
+    /// Returns the tuple of the packet that answers this one.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self {
+            protocol: self.protocol,
+            source: self.destination,
+            destination: self.source,
+            ports: self.ports.reversed(),
+        }
+    }
+}
+
+impl fmt::Display for FiveTuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoint = |address: IpAddr, port: Option<u16>| match (address, port) {
+            (address, None) => address.to_string(),
+            (IpAddr::V4(v4), Some(port)) => format!("{v4}:{port}"),
+            (IpAddr::V6(v6), Some(port)) => format!("[{v6}]:{port}"),
+        };
+        write!(
+            f,
+            "{} {} -> {}",
+            self.protocol,
+            endpoint(self.source, self.ports.source()),
+            endpoint(self.destination, self.ports.destination()),
+        )
+    }
+}
+
+/// The identity of a flow: the same value for a packet and for the packet that answers it.
+///
+/// Made only from a [`FiveTuple`], so that a reply can not miss its flow and a raw tuple can not be used as a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowKey {
+    low: (IpAddr, u16),
+    high: (IpAddr, u16),
+    protocol: Protocol,
+    has_ports: bool,
+}
+
+impl From<&FiveTuple> for FlowKey {
+    fn from(tuple: &FiveTuple) -> Self {
+        let (source_port, destination_port, has_ports) = match tuple.ports {
+            Ports::Absent => (0, 0, false),
+            Ports::Pair { source, destination } => (source, destination, true),
+            Ports::Echo(identifier) => (identifier, identifier, true),
+        };
+        let source = (tuple.source, source_port);
+        let destination = (tuple.destination, destination_port);
+        let (low, high) =
+            if source <= destination { (source, destination) } else { (destination, source) };
+        Self { low, high, protocol: tuple.protocol, has_ports }
+    }
+}
+
+/// When something happened, by two clocks. The core never reads either; time is an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Timestamp {
+    /// Nanoseconds of a clock that never jumps. Durations and timeouts use only this one.
+    pub monotonic_ns: u64,
+    /// Nanoseconds since the Unix epoch, UTC, for people to read.
+    pub unix_ns: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tuple() -> FiveTuple {
+        FiveTuple {
+            protocol: Protocol::TCP,
+            source: "10.0.0.4".parse().unwrap(),
+            destination: "203.0.113.9".parse().unwrap(),
+            ports: Ports::Pair { source: 50_000, destination: 443 },
+        }
+    }
+
+    #[test]
+    fn a_packet_and_its_answer_share_one_flow_key() {
+        assert_eq!(FlowKey::from(&tuple()), FlowKey::from(&tuple().reversed()));
+        assert_eq!(tuple().reversed().reversed(), tuple());
+    }
+
+    #[test]
+    fn the_same_addresses_with_swapped_ports_are_another_flow() {
+        let mut other = tuple();
+        other.ports = other.ports.reversed();
+        assert_ne!(FlowKey::from(&tuple()), FlowKey::from(&other));
+    }
+
+    #[test]
+    fn a_packet_without_ports_is_not_the_flow_of_port_zero() {
+        let zero = FiveTuple { ports: Ports::Pair { source: 0, destination: 0 }, ..tuple() };
+        let absent = FiveTuple { ports: Ports::Absent, ..tuple() };
+        assert_ne!(FlowKey::from(&zero), FlowKey::from(&absent));
+    }
+
+    #[test]
+    fn words_are_read_in_any_letter_case_and_written_in_azures() {
+        assert_eq!("OUTBOUND".parse(), Ok(Direction::Outbound));
+        assert_eq!("Tcp".parse(), Ok(Protocol::TCP));
+        assert_eq!("47".parse(), Ok(Protocol(47)));
+        assert!("sideways".parse::<Direction>().is_err());
+        assert!("300".parse::<Protocol>().is_err());
+        assert_eq!(Protocol(47).to_string(), "47");
+    }
+
+    #[test]
+    fn a_tuple_is_shown_with_brackets_around_ipv6() {
+        let v6 = FiveTuple {
+            protocol: Protocol::UDP,
+            source: "2001:db8::1".parse().unwrap(),
+            destination: "2001:db8::2".parse().unwrap(),
+            ports: Ports::Pair { source: 53, destination: 5353 },
+        };
+        assert_eq!(v6.to_string(), "udp [2001:db8::1]:53 -> [2001:db8::2]:5353");
+    }
+}

@@ -1,0 +1,3 @@
+//! The `nsgwatch` binary.
+
+fn main() {}
