@@ -10,7 +10,10 @@
 //! edge that points back.
 
 pub mod classifier;
+pub mod config;
+pub mod control;
 pub mod engine;
 pub mod flow;
 pub mod nsg;
 pub mod packet;
+pub mod privilege;

@@ -1,0 +1,90 @@
+//! The local socket: HTTP/1.1 and JSON over a Unix socket.
+//!
+//! [`server`] answers `GET /v1/status`, `GET /v1/flows` and `POST /v1/verify`; [`client`] asks. Verify questions are
+//! answered from the shared policy snapshot and never touch the packet path; what needs the flow table goes out as a
+//! [`Question`] over a channel and comes back as a value. Nothing here changes anything: the socket is read-only.
+
+pub mod client;
+pub mod server;
+pub mod verify;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::nsg::Access;
+
+/// A question that only the owner of the flow table can answer.
+#[derive(Debug)]
+pub enum Question {
+    /// How the agent is doing.
+    Status(oneshot::Sender<serde_json::Value>),
+    /// Which flows are alive.
+    Flows(FlowsQuery, oneshot::Sender<FlowsAnswer>),
+}
+
+/// Which flows to list.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowsQuery {
+    /// Only flows with this access; any letter case.
+    #[serde(default, deserialize_with = "access_in_any_case")]
+    pub access: Option<Access>,
+    /// The most flows to return; at most [`FlowsQuery::MOST`].
+    #[serde(default = "FlowsQuery::default_limit")]
+    pub limit: usize,
+}
+
+impl FlowsQuery {
+    /// The most flows that one answer lists.
+    pub const MOST: usize = 10_000;
+
+    const fn default_limit() -> usize {
+        100
+    }
+}
+
+impl Default for FlowsQuery {
+    fn default() -> Self {
+        Self { access: None, limit: Self::default_limit() }
+    }
+}
+
+fn access_in_any_case<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Access>, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    word.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// Live flows, most recently seen first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlowsAnswer {
+    /// How many live flows meet the query.
+    pub total: usize,
+    /// The flows themselves, with the field names of the records; at most as many as asked for.
+    pub flows: Vec<serde_json::Value>,
+}
+
+/// An error as Azure Resource Manager writes it: `{"error":{"code":"..","message":".."}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The error itself.
+    pub error: ErrorDetail,
+}
+
+/// Code for programs, message for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDetail {
+    /// A word that programs can tell apart.
+    pub code: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl ErrorBody {
+    /// Makes the body from its two parts.
+    #[must_use]
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { error: ErrorDetail { code: code.into(), message: message.into() } }
+    }
+}

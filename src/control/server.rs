@@ -1,0 +1,317 @@
+//! Answers questions on the Unix socket.
+//!
+//! In come connections, out go HTTP answers; every error is a body in Azure Resource Manager's shape. What a client
+//! can cost is bounded: body size, clients at once, time for a request's headers, time for an answer. A client
+//! beyond the limit is told so and let go.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::verify::VerifyQuery;
+use super::{ErrorBody, FlowsQuery, Question};
+use crate::classifier::Policy;
+
+/// What clients may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of a request body.
+    pub body_bytes: usize,
+    /// Clients at once.
+    pub clients: usize,
+    /// Time for the headers of a request to arrive, idle time between two requests included.
+    pub header_deadline: Duration,
+    /// Time from the headers to the whole answer.
+    pub answer_deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 64 * 1024,
+            clients: 64,
+            header_deadline: Duration::from_secs(10),
+            answer_deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the socket can not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Something that is not a socket stands at the path.
+    #[error("{} exists and is not a socket; it is left alone: remove it or choose another --socket", .0.display())]
+    NotASocket(PathBuf),
+    /// Another program answers on the socket.
+    #[error("another program is listening on {}; stop it or choose another --socket", .0.display())]
+    InUse(PathBuf),
+    /// An operation on the path failed.
+    #[error("can not {operation} {}: {source}{}", .path.display(), hint(.source))]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; run as root or choose a path of your own with --socket"
+        }
+        io::ErrorKind::NotFound => "; create the directory or choose another --socket",
+        _ => "",
+    }
+}
+
+/// What happened at the socket since the start.
+#[derive(Debug, Default)]
+pub struct ServerCounters {
+    /// Clients that were let in.
+    pub accepted: AtomicU64,
+    /// Clients that were refused because too many were there.
+    pub refused: AtomicU64,
+}
+
+/// What the answers are made of.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The rules in force.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// Takes questions to the owner of the flow table.
+    pub questions: mpsc::Sender<Question>,
+    /// Counts clients.
+    pub counters: Arc<ServerCounters>,
+}
+
+/// A bound socket; the path is removed when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Server {
+    /// Binds the socket with mode 0660. A socket that nobody listens on is replaced; anything else is left alone.
+    /// The parent directory is made where only it is missing.
+    ///
+    /// # Errors
+    /// Says what stands in the way and what to do.
+    pub fn bind(path: &Path) -> Result<Self, ServerError> {
+        let io = |operation, source| ServerError::Io { operation, path: path.to_owned(), source };
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            match fs::create_dir(parent) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(ServerError::Io {
+                        operation: "create the directory",
+                        path: parent.to_owned(),
+                        source: error,
+                    });
+                }
+                _ => {}
+            }
+        }
+        remove_stale(path)?;
+        // The umask is the process's: no thread has been started yet when the socket is bound.
+        let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o117));
+        let bound = std::os::unix::net::UnixListener::bind(path);
+        nix::sys::stat::umask(before);
+        let listener = bound.map_err(|error| io("bind the socket", error))?;
+        listener.set_nonblocking(true).map_err(|error| io("prepare the socket", error))?;
+        let listener =
+            UnixListener::from_std(listener).map_err(|error| io("prepare the socket", error))?;
+        let inode = fs::symlink_metadata(path).map_err(|error| io("look at", error))?.ino();
+        Ok(Self { listener, path: path.to_owned(), inode })
+    }
+
+    /// Accepts clients until the future is dropped.
+    pub async fn serve(&self, sources: Sources, limits: Limits) {
+        let counters = Arc::clone(&sources.counters);
+        let router = router(sources, limits);
+        let permits = Arc::new(Semaphore::new(limits.clients));
+        loop {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors the listener stays readable: without a pause this would spin.
+                    tracing::warn!(%error, "can not accept a client");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                counters.refused.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(refuse(stream));
+                continue;
+            };
+            counters.accepted.fetch_add(1, Ordering::Relaxed);
+            let service = TowerToHyperService::new(router.clone());
+            tokio::spawn(async move {
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(limits.header_deadline)
+                    .max_buf_size(64 * 1024)
+                    .serve_connection(TokioIo::new(stream), service);
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a client's connection ended early");
+                }
+                drop(permit);
+            });
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Only our own socket: a newer daemon may have put its own at the path.
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
+            let _gone = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn remove_stale(path: &Path) -> Result<(), ServerError> {
+    let io = |operation, source| ServerError::Io { operation, path: path.to_owned(), source };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io("look at", error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            Err(ServerError::NotASocket(path.to_owned()))
+        }
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => Err(ServerError::InUse(path.to_owned())),
+            Err(_) => fs::remove_file(path).map_err(|error| io("remove the old socket", error)),
+        },
+    }
+}
+
+async fn refuse(mut stream: UnixStream) {
+    let body = serde_json::to_string(&ErrorBody::new(
+        "TooManyClients",
+        "too many clients are connected; try again later",
+    ))
+    .unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let _too_late =
+        tokio::time::timeout(Duration::from_secs(1), stream.write_all(answer.as_bytes())).await;
+}
+
+#[derive(Debug, Clone)]
+struct App {
+    sources: Sources,
+    limits: Limits,
+}
+
+fn router(sources: Sources, limits: Limits) -> Router {
+    let app = App { sources, limits };
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/flows", get(flows))
+        .route("/v1/verify", post(verify))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(limits.body_bytes))
+        .layer(middleware::from_fn_with_state(app.clone(), within_deadline))
+        .with_state(app)
+}
+
+async fn within_deadline(State(app): State<App>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(app.limits.answer_deadline, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the request took too long"),
+    }
+}
+
+async fn verify(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let most = app.limits.body_bytes;
+            let message = format!("the body is larger than {most} bytes");
+            return error(StatusCode::PAYLOAD_TOO_LARGE, "RequestContentTooLarge", &message);
+        }
+        Err(rejection) => {
+            return error(rejection.status(), "InvalidRequestContent", &rejection.body_text());
+        }
+    };
+    let policy = app.sources.policy.load();
+    match VerifyQuery::from_json(&body).and_then(|query| query.ask(&policy)) {
+        Ok(answer) => axum::Json(answer).into_response(),
+        Err(refused) => error(StatusCode::BAD_REQUEST, refused.code(), &refused.to_string()),
+    }
+}
+
+async fn status(State(app): State<App>) -> Response {
+    ask(&app, Question::Status).await
+}
+
+async fn flows(
+    State(app): State<App>,
+    query: Result<Query<FlowsQuery>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(query)) => {
+            let limit = query.limit.min(FlowsQuery::MOST);
+            ask(&app, |reply| Question::Flows(FlowsQuery { limit, ..query }, reply)).await
+        }
+        Err(rejection) => {
+            error(StatusCode::BAD_REQUEST, "InvalidParameter", &rejection.body_text())
+        }
+    }
+}
+
+async fn ask<T: serde::Serialize>(
+    app: &App,
+    question: impl FnOnce(oneshot::Sender<T>) -> Question,
+) -> Response {
+    let (reply, answer) = oneshot::channel();
+    let sent = app.sources.questions.send(question(reply)).await.is_ok();
+    match answer.await {
+        Ok(answer) if sent => axum::Json(answer).into_response(),
+        _ => error(StatusCode::SERVICE_UNAVAILABLE, "Stopping", "the agent is shutting down"),
+    }
+}
+
+async fn no_such_route(uri: Uri) -> Response {
+    let message = format!(
+        "there is no {}; there are GET /v1/status, GET /v1/flows and POST /v1/verify",
+        uri.path()
+    );
+    error(StatusCode::NOT_FOUND, "InvalidResourceType", &message)
+}
+
+async fn no_such_method(method: axum::http::Method, uri: Uri) -> Response {
+    let message = format!("{method} is not possible on {}", uri.path());
+    error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &message)
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    (status, axum::Json(ErrorBody::new(code, message))).into_response()
+}
