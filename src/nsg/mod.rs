@@ -10,6 +10,7 @@
 mod address_set;
 mod defaults;
 mod evaluate;
+pub mod load;
 mod service_tag;
 mod verdict;
 

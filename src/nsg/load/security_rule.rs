@@ -1,0 +1,488 @@
+//! One security rule as Azure writes it, checked the way Azure Resource Manager checks it.
+//!
+//! Source: nsg-semantics.md section 1 (fields and legal values) and section 2 (what is refused, with which code).
+
+use super::document::{Field, Node, Position};
+use super::error::{Findings, Place, Refusal, Scope, shown};
+use super::{TagReference, address_field, name, port_field};
+use crate::flow::{Direction, Protocol, UnknownWord};
+use crate::nsg::{
+    Access, AddressPrefix, PortSet, Priority, RuleProtocol, SecurityRule, WellKnownTag,
+};
+
+/// Every field that Azure itself writes into a rule.
+const KNOWN_FIELDS: [&str; 24] = [
+    "access",
+    "description",
+    "destinationAddressPrefix",
+    "destinationAddressPrefixes",
+    "destinationApplicationSecurityGroups",
+    "destinationPortRange",
+    "destinationPortRanges",
+    "direction",
+    "etag",
+    "id",
+    "name",
+    "priority",
+    "properties",
+    "protocol",
+    "provisioningState",
+    "resourceGroup",
+    "sourceAddressPrefix",
+    "sourceAddressPrefixes",
+    "sourceApplicationSecurityGroups",
+    "sourcePortRange",
+    "sourcePortRanges",
+    "systemData",
+    "type",
+    "location",
+];
+
+const MAX_DESCRIPTION: usize = 140;
+
+/// Whether a rule stands in `securityRules` or in `defaultSecurityRules`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Written by a user.
+    User,
+    /// Written by Azure.
+    Default,
+}
+
+impl Kind {
+    /// The name of the group's field that holds such rules.
+    pub(super) const fn field(self) -> &'static str {
+        match self {
+            Self::User => "securityRules",
+            Self::Default => "defaultSecurityRules",
+        }
+    }
+}
+
+/// A rule and what must be known of it until all files are read.
+#[derive(Debug)]
+pub(super) struct LoadedRule {
+    pub(super) rule: SecurityRule,
+    pub(super) position: Position,
+    pub(super) priority_position: Position,
+    pub(super) tags: Vec<TagReference>,
+}
+
+/// The fields of one side of a rule.
+struct Side {
+    prefix: &'static str,
+    prefixes: &'static str,
+    port_range: &'static str,
+    port_ranges: &'static str,
+    application_security_groups: &'static str,
+}
+
+const SOURCE: Side = Side {
+    prefix: "sourceAddressPrefix",
+    prefixes: "sourceAddressPrefixes",
+    port_range: "sourcePortRange",
+    port_ranges: "sourcePortRanges",
+    application_security_groups: "sourceApplicationSecurityGroups",
+};
+
+const DESTINATION: Side = Side {
+    prefix: "destinationAddressPrefix",
+    prefixes: "destinationAddressPrefixes",
+    port_range: "destinationPortRange",
+    port_ranges: "destinationPortRanges",
+    application_security_groups: "destinationApplicationSecurityGroups",
+};
+
+/// Reads a rule; `None` where anything is wrong with it, which is then among the findings.
+pub(super) fn load(
+    node: &Node,
+    kind: Kind,
+    index: usize,
+    group: &Scope,
+    is_handwritten: bool,
+    findings: &mut Findings,
+) -> Option<LoadedRule> {
+    let rule = Some(format!("{}[{index}]", kind.field()));
+    let scope = Scope { group: group.group.clone(), rule };
+    let before = findings.errors.len();
+    let mut reader = RuleReader { fields: Vec::new(), position: node.position, scope, findings };
+    reader.collect_fields(node)?;
+    let name = reader.name();
+    reader.refuse_unknown_fields(is_handwritten);
+    reader.warn_of_long_description();
+    let priority = reader.priority(kind);
+    let direction = reader
+        .word("direction", |text| text.parse::<Direction>().map_err(|word| unknown_word(&word)));
+    let access =
+        reader.word("access", |text| text.parse::<Access>().map_err(|word| unknown_word(&word)));
+    let protocol = reader.word("protocol", protocol);
+    let id = reader.id();
+    let mut tags = Vec::new();
+    let source = reader.addresses(&SOURCE, &mut tags);
+    let source_ports = reader.ports(&SOURCE);
+    let destination = reader.addresses(&DESTINATION, &mut tags);
+    let destination_ports = reader.ports(&DESTINATION);
+    reader.refuse_mixed_families(source.as_deref(), destination.as_deref());
+    let priority_position = reader.position_of("priority");
+    let rule = SecurityRule {
+        name: name?,
+        priority: priority?,
+        direction: direction?,
+        access: access?,
+        protocol: protocol?,
+        source: source?,
+        source_ports: source_ports?,
+        destination: destination?,
+        destination_ports: destination_ports?,
+        is_default: kind == Kind::Default,
+        id,
+    };
+    let is_clean = findings.errors.len() == before;
+    is_clean.then_some(LoadedRule { rule, position: node.position, priority_position, tags })
+}
+
+fn unknown_word(word: &UnknownWord) -> Refusal {
+    Refusal::new(format!("`{}` is not {}", shown(&word.value), word.expected))
+}
+
+fn protocol(text: &str) -> Result<RuleProtocol, Refusal> {
+    if super::is_any(text) {
+        return Ok(RuleProtocol::Any);
+    }
+    let known = [Protocol::TCP, Protocol::UDP, Protocol::ICMP, Protocol::ESP, Protocol::AH];
+    known
+        .into_iter()
+        .map(RuleProtocol::Only)
+        .find(|protocol| protocol.to_string().eq_ignore_ascii_case(text))
+        .ok_or_else(|| {
+            let refusal = Refusal::new(format!(
+                "`{}` is not a protocol of security rules: *, Tcp, Udp, Icmp, Esp or Ah",
+                shown(text)
+            ));
+            if text.eq_ignore_ascii_case("icmpv6") {
+                refusal.hint("Azure has no value for ICMPv6; only `*` covers it")
+            } else {
+                refusal
+            }
+        })
+}
+
+/// What a singular field and its plural hold together.
+enum Given<'a> {
+    Nothing,
+    One(&'static str, &'a str, Position),
+    List(Position, Vec<(&'a str, Position)>),
+}
+
+/// Reads the fields of one rule and notes what is wrong with each.
+struct RuleReader<'a, 'f> {
+    fields: Vec<&'a Field>,
+    position: Position,
+    scope: Scope,
+    findings: &'f mut Findings,
+}
+
+impl<'a> RuleReader<'a, '_> {
+    fn refuse(&mut self, field: &str, position: Position, refusal: Refusal) {
+        self.findings.refuse(&self.scope, Some(field), position, refusal);
+    }
+
+    /// Gathers the rule's own fields and those of `properties`, which Azure writes either way.
+    fn collect_fields(&mut self, node: &'a Node) -> Option<()> {
+        let Some(fields) = node.fields() else {
+            let refusal = Refusal::new(format!("a rule must be an object, not {}", node.kind()));
+            self.findings.refuse(&self.scope, None, node.position, refusal);
+            return None;
+        };
+        self.fields = fields.iter().filter(|field| !field.is_named("properties")).collect();
+        let Some(properties) = node.get("properties") else { return Some(()) };
+        let Some(inner) = properties.fields() else {
+            let refusal = Refusal::new(format!("must be an object, not {}", properties.kind()));
+            self.refuse("properties", properties.position, refusal);
+            return None;
+        };
+        for field in inner {
+            if self.fields.iter().any(|other| other.is_named(&field.key)) {
+                let refusal = Refusal::new("stands in the rule and in its `properties`");
+                self.refuse(&field.key, field.key_position, refusal);
+            } else {
+                self.fields.push(field);
+            }
+        }
+        Some(())
+    }
+
+    fn get(&self, name: &str) -> Option<&'a Node> {
+        let field = self.fields.iter().find(|field| field.is_named(name))?;
+        (!field.node.is_null()).then_some(&field.node)
+    }
+
+    fn position_of(&self, name: &str) -> Position {
+        self.get(name).map_or(self.position, |node| node.position)
+    }
+
+    /// Returns a text field; an empty text counts as absent, as Azure writes unused fields.
+    fn text(&mut self, name: &str) -> Option<(&'a str, Position)> {
+        let node = self.get(name)?;
+        match node.text() {
+            Some("") => None,
+            Some(text) => Some((text, node.position)),
+            None => {
+                let refusal = Refusal::new(format!("must be a text, not {}", node.kind()));
+                let refusal = match node.elements() {
+                    Some(_) => refusal.hint("a list belongs into the plural field"),
+                    None => refusal,
+                };
+                self.refuse(name, node.position, refusal);
+                None
+            }
+        }
+    }
+
+    /// Reads a field that every rule must have.
+    fn word<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, Refusal>) -> Option<T> {
+        let before = self.findings.errors.len();
+        let Some((text, position)) = self.text(name) else {
+            if self.findings.errors.len() == before {
+                self.refuse(name, self.position, Refusal::new("is missing"));
+            }
+            return None;
+        };
+        read(text).map_err(|refusal| self.refuse(name, position, refusal)).ok()
+    }
+
+    fn name(&mut self) -> Option<String> {
+        let name = self.word("name", |text| name::check(text).map(|()| text.to_owned()))?;
+        self.scope.rule = Some(name.clone());
+        Some(name)
+    }
+
+    fn id(&mut self) -> Option<String> {
+        let (id, position) = self.text("id")?;
+        match name::check_id(id) {
+            Ok(()) => Some(id.to_owned()),
+            Err(refusal) => {
+                self.refuse("id", position, refusal);
+                None
+            }
+        }
+    }
+
+    /// A misspelled field would silently widen the rule, so it is refused. In Azure's own output a field that
+    /// resembles none we know is newer than this program; it is said, not refused.
+    fn refuse_unknown_fields(&mut self, is_handwritten: bool) {
+        for field in self.fields.clone() {
+            if KNOWN_FIELDS.iter().any(|known| field.is_named(known)) {
+                continue;
+            }
+            let nearest = name::nearest(&field.key, KNOWN_FIELDS);
+            if nearest.is_none() && !is_handwritten {
+                let message = "a field this program does not know; it is not used".to_owned();
+                self.findings.warn(&self.scope, Some(&field.key), field.key_position, message);
+                continue;
+            }
+            let refusal = Refusal::new("is not a field of a security rule");
+            let refusal = match nearest {
+                Some(known) => refusal.hint(format!("did you mean `{known}`?")),
+                None => refusal,
+            };
+            self.refuse(&field.key, field.key_position, refusal);
+        }
+    }
+
+    fn warn_of_long_description(&mut self) {
+        let Some((text, position)) = self.text("description") else { return };
+        let length = text.chars().count();
+        if length > MAX_DESCRIPTION {
+            let message = format!("{length} characters; Azure's limit is {MAX_DESCRIPTION}");
+            self.findings.warn(&self.scope, Some("description"), position, message);
+        }
+    }
+
+    fn priority(&mut self, kind: Kind) -> Option<Priority> {
+        self.word("priority", |text| {
+            let only_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            let number = only_digits.then(|| text.parse::<u16>().ok()).flatten();
+            number
+                .filter(|number| kind == Kind::Default || Priority::USER_RANGE.contains(number))
+                .map(Priority)
+                .ok_or_else(|| {
+                    Refusal::new(format!("`{}` is not a number from 100 to 4096", shown(text)))
+                        .arm("SecurityRuleInvalidPriority")
+                })
+        })
+    }
+
+    /// Reads a singular field and its plural. An empty list beside a value means the value; both together pass only
+    /// where they say the same, as effective rules do.
+    fn given(&mut self, singular: &'static str, plural: &'static str) -> Option<Given<'a>> {
+        let before = self.findings.errors.len();
+        let one = self.text(singular);
+        let list = self.list(plural);
+        if self.findings.errors.len() > before {
+            return None;
+        }
+        match (one, list) {
+            (None, None) => Some(Given::Nothing),
+            (Some((text, position)), None) => Some(Given::One(singular, text, position)),
+            (None, Some((position, list))) => Some(Given::List(position, list)),
+            (Some((text, position)), Some((_, list))) => match list.as_slice() {
+                [(same, _)] if same.eq_ignore_ascii_case(text) => {
+                    Some(Given::One(singular, text, position))
+                }
+                _ => {
+                    let message = format!("says something else than `{plural}`");
+                    let refusal = Refusal::new(message).hint("give one of the two");
+                    self.refuse(singular, position, refusal);
+                    None
+                }
+            },
+        }
+    }
+
+    /// Returns the texts of a plural field; `None` where it is absent or empty.
+    fn list(&mut self, name: &'static str) -> Option<(Position, Vec<(&'a str, Position)>)> {
+        let node = self.get(name)?;
+        let Some(elements) = node.elements() else {
+            let refusal = Refusal::new(format!("must be a list, not {}", node.kind()));
+            self.refuse(
+                name,
+                node.position,
+                refusal.hint("one value belongs into the singular field"),
+            );
+            return None;
+        };
+        let mut texts = Vec::with_capacity(elements.len());
+        for element in elements {
+            if let Some(text) = element.text() {
+                texts.push((text, element.position));
+            } else {
+                let message = format!("must hold texts, not {}", element.kind());
+                self.refuse(name, element.position, Refusal::new(message));
+            }
+        }
+        (!elements.is_empty()).then_some((node.position, texts))
+    }
+
+    /// Reads every element of a plural field, so that each bad one is reported.
+    fn each<T>(
+        &mut self,
+        plural: &'static str,
+        list: &[(&str, Position)],
+        read: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Option<Vec<T>> {
+        let mut values = Vec::with_capacity(list.len());
+        for (text, position) in list {
+            match read(text) {
+                Ok(value) => values.push(value),
+                Err(refusal) => self.refuse(plural, *position, refusal),
+            }
+        }
+        (values.len() == list.len()).then_some(values)
+    }
+
+    fn refuse_missing(&mut self, singular: &'static str, plural: &'static str) {
+        let refusal = Refusal::new("is missing").hint(format!("give it or `{plural}`"));
+        self.refuse(singular, self.position, refusal);
+    }
+
+    fn ports(&mut self, side: &Side) -> Option<PortSet> {
+        match self.given(side.port_range, side.port_ranges)? {
+            Given::Nothing => {
+                self.refuse_missing(side.port_range, side.port_ranges);
+                None
+            }
+            Given::One(field, text, position) => match port_field::single(text) {
+                Ok(range) => PortSet::new(vec![range]),
+                Err(refusal) => {
+                    self.refuse(field, position, refusal);
+                    None
+                }
+            },
+            Given::List(_, list) => {
+                PortSet::new(self.each(side.port_ranges, &list, port_field::listed)?)
+            }
+        }
+    }
+
+    fn addresses(
+        &mut self,
+        side: &Side,
+        tags: &mut Vec<TagReference>,
+    ) -> Option<Vec<AddressPrefix>> {
+        let given = self.given(side.prefix, side.prefixes)?;
+        self.refuse_application_security_groups(side, &given)?;
+        match given {
+            Given::Nothing => {
+                self.refuse_missing(side.prefix, side.prefixes);
+                None
+            }
+            Given::One(field, text, position) => match address_field::single(text) {
+                Ok(prefix) => {
+                    tags.extend(self.tag_reference(field, &prefix, position));
+                    Some(vec![prefix])
+                }
+                Err(refusal) => {
+                    self.refuse(field, position, refusal);
+                    None
+                }
+            },
+            Given::List(position, list) => {
+                let networks = self.each(side.prefixes, &list, address_field::listed)?;
+                if let Err(refusal) = address_field::refuse_overlap(&networks) {
+                    self.refuse(side.prefixes, position, refusal);
+                }
+                Some(networks.into_iter().map(AddressPrefix::Network).collect())
+            }
+        }
+    }
+
+    /// Application security groups have no meaning here yet: a rule that names one is refused, never widened.
+    fn refuse_application_security_groups(&mut self, side: &Side, given: &Given<'_>) -> Option<()> {
+        let field = side.application_security_groups;
+        let Some(node) = self.get(field) else { return Some(()) };
+        if node.elements().is_some_and(<[Node]>::is_empty) {
+            return Some(());
+        }
+        let refusal = if matches!(given, Given::Nothing) {
+            Refusal::new("application security groups are not supported")
+                .hint("name the members' addresses instead")
+        } else {
+            Refusal::new("application security groups and address prefixes in one rule")
+                .hint("Azure takes one or the other on each side")
+        };
+        self.refuse(field, node.position, refusal);
+        None
+    }
+
+    fn tag_reference(
+        &self,
+        field: &'static str,
+        prefix: &AddressPrefix,
+        position: Position,
+    ) -> Option<TagReference> {
+        let AddressPrefix::ServiceTag(tag) = prefix else { return None };
+        if WellKnownTag::from_name(tag).is_some() {
+            return None;
+        }
+        let place: Place = self.findings.place(&self.scope, Some(field), Some(position));
+        Some(TagReference { tag: tag.clone(), place })
+    }
+
+    fn refuse_mixed_families(
+        &mut self,
+        source: Option<&[AddressPrefix]>,
+        destination: Option<&[AddressPrefix]>,
+    ) {
+        let prefixes = source.into_iter().chain(destination).flatten();
+        if let Err(refusal) = address_field::refuse_mixed_families(prefixes) {
+            let [singular, plural] = [DESTINATION.prefix, DESTINATION.prefixes];
+            let (field, node) = match self.get(plural).filter(|node| node.elements() != Some(&[])) {
+                Some(node) => (plural, Some(node)),
+                None => (singular, self.get(singular)),
+            };
+            let position = node.map_or(self.position, |node| node.position);
+            self.refuse(field, position, refusal);
+        }
+    }
+}
