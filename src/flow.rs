@@ -7,7 +7,8 @@
 //! leave it. That is Azure's frame of reference for security rules (nsg-semantics.md section 4).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -225,29 +226,167 @@ impl fmt::Display for FiveTuple {
     }
 }
 
+/// Which end of a flow sent a packet. The ends have a fixed order, so that both directions share one [`FlowKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Sender {
+    /// The end with the lower (address, port); also where both ends are equal.
+    Low,
+    /// The other end.
+    High,
+}
+
+impl Sender {
+    /// Returns the other end.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Low => Self::High,
+            Self::High => Self::Low,
+        }
+    }
+}
+
+/// Which address family and which kind of [`Ports`] a key was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+enum KeyShape {
+    V4Absent,
+    V4Pair,
+    V4Echo,
+    V6Absent,
+    V6Pair,
+    V6Echo,
+}
+
 /// The identity of a flow: the same value for a packet and for the packet that answers it.
 ///
 /// Made only from a [`FiveTuple`], so that a reply can not miss its flow and a raw tuple can not be used as a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Holds 38 bytes, because a flow table holds a million of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey {
-    low: (IpAddr, u16),
-    high: (IpAddr, u16),
+    low_address: [u8; 16],
+    high_address: [u8; 16],
+    low_port: u16,
+    high_port: u16,
     protocol: Protocol,
-    has_ports: bool,
+    shape: KeyShape,
+}
+
+impl FlowKey {
+    /// Makes the key of a packet's flow and says which end of it sent the packet.
+    #[must_use]
+    pub fn with_sender(tuple: &FiveTuple) -> (Self, Sender) {
+        let (source_port, destination_port) = match tuple.ports {
+            Ports::Absent => (0, 0),
+            Ports::Pair { source, destination } => (source, destination),
+            Ports::Echo(identifier) => (identifier, identifier),
+        };
+        let (source, destination, shape) = match (tuple.source, tuple.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let shape = match tuple.ports {
+                    Ports::Absent => KeyShape::V4Absent,
+                    Ports::Pair { .. } => KeyShape::V4Pair,
+                    Ports::Echo(_) => KeyShape::V4Echo,
+                };
+                (v4_to_bytes(source), v4_to_bytes(destination), shape)
+            }
+            (source, destination) => {
+                let shape = match tuple.ports {
+                    Ports::Absent => KeyShape::V6Absent,
+                    Ports::Pair { .. } => KeyShape::V6Pair,
+                    Ports::Echo(_) => KeyShape::V6Echo,
+                };
+                (v6_to_bytes(source), v6_to_bytes(destination), shape)
+            }
+        };
+        let sender = if (source, source_port) <= (destination, destination_port) {
+            Sender::Low
+        } else {
+            Sender::High
+        };
+        let (low_address, low_port, high_address, high_port) = match sender {
+            Sender::Low => (source, source_port, destination, destination_port),
+            Sender::High => (destination, destination_port, source, source_port),
+        };
+        let protocol = tuple.protocol;
+        (Self { low_address, high_address, low_port, high_port, protocol, shape }, sender)
+    }
+
+    /// Returns the tuple of the packets that one end sends.
+    #[must_use]
+    pub fn tuple_from(&self, sender: Sender) -> FiveTuple {
+        use KeyShape::{V4Absent, V4Echo, V4Pair, V6Absent, V6Echo, V6Pair};
+        let address = |bytes: [u8; 16]| match self.shape {
+            V4Absent | V4Pair | V4Echo => IpAddr::V4(v4_from_bytes(bytes)),
+            V6Absent | V6Pair | V6Echo => IpAddr::V6(Ipv6Addr::from(bytes)),
+        };
+        let ports = match self.shape {
+            V4Absent | V6Absent => Ports::Absent,
+            V4Pair | V6Pair => Ports::Pair { source: self.low_port, destination: self.high_port },
+            V4Echo | V6Echo => Ports::Echo(self.low_port),
+        };
+        let from_low = FiveTuple {
+            protocol: self.protocol,
+            source: address(self.low_address),
+            destination: address(self.high_address),
+            ports,
+        };
+        match sender {
+            Sender::Low => from_low,
+            Sender::High => from_low.reversed(),
+        }
+    }
+
+    /// Returns the flow's IP protocol.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+}
+
+/// The address in front, zeros behind: keeps the order of addresses.
+const fn v4_to_bytes(address: Ipv4Addr) -> [u8; 16] {
+    let [a, b, c, d] = address.octets();
+    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+const fn v4_from_bytes(bytes: [u8; 16]) -> Ipv4Addr {
+    let [a, b, c, d, ..] = bytes;
+    Ipv4Addr::new(a, b, c, d)
+}
+
+const fn v6_to_bytes(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
 }
 
 impl From<&FiveTuple> for FlowKey {
     fn from(tuple: &FiveTuple) -> Self {
-        let (source_port, destination_port, has_ports) = match tuple.ports {
-            Ports::Absent => (0, 0, false),
-            Ports::Pair { source, destination } => (source, destination, true),
-            Ports::Echo(identifier) => (identifier, identifier, true),
-        };
-        let source = (tuple.source, source_port);
-        let destination = (tuple.destination, destination_port);
-        let (low, high) =
-            if source <= destination { (source, destination) } else { (destination, source) };
-        Self { low, high, protocol: tuple.protocol, has_ports }
+        Self::with_sender(tuple).0
+    }
+}
+
+impl Hash for FlowKey {
+    /// Writes few, wide words: a hash for every packet is made of this.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let rest = u64::from(self.low_port) << 48
+            | u64::from(self.high_port) << 32
+            | u64::from(self.protocol.0) << 8
+            | u64::from(self.shape as u8);
+        match self.shape {
+            KeyShape::V4Absent | KeyShape::V4Pair | KeyShape::V4Echo => {
+                let low = u64::from(v4_from_bytes(self.low_address).to_bits());
+                let high = u64::from(v4_from_bytes(self.high_address).to_bits());
+                state.write_u64(low << 32 | high);
+            }
+            KeyShape::V6Absent | KeyShape::V6Pair | KeyShape::V6Echo => {
+                state.write_u128(u128::from_ne_bytes(self.low_address));
+                state.write_u128(u128::from_ne_bytes(self.high_address));
+            }
+        }
+        state.write_u64(rest);
     }
 }
 
@@ -291,6 +430,35 @@ mod tests {
         let zero = FiveTuple { ports: Ports::Pair { source: 0, destination: 0 }, ..tuple() };
         let absent = FiveTuple { ports: Ports::Absent, ..tuple() };
         assert_ne!(FlowKey::from(&zero), FlowKey::from(&absent));
+    }
+
+    #[test]
+    fn a_key_gives_back_the_tuple_of_either_end() {
+        let v6 = FiveTuple {
+            protocol: Protocol::ICMPV6,
+            source: "2001:db8::9".parse().unwrap(),
+            destination: "2001:db8::2".parse().unwrap(),
+            ports: Ports::Echo(7),
+        };
+        let mapped = FiveTuple {
+            source: "::ffff:10.0.0.4".parse().unwrap(),
+            destination: "::ffff:203.0.113.9".parse().unwrap(),
+            ..tuple()
+        };
+        let absent = FiveTuple { ports: Ports::Absent, ..tuple() };
+        for packet in [tuple(), v6, mapped, absent] {
+            for packet in [packet, packet.reversed()] {
+                let (key, sender) = FlowKey::with_sender(&packet);
+                assert_eq!(key.tuple_from(sender), packet);
+                assert_eq!(key.tuple_from(sender.other()), packet.reversed());
+            }
+        }
+        assert_ne!(FlowKey::from(&mapped), FlowKey::from(&tuple()), "another address family");
+    }
+
+    #[test]
+    fn a_key_is_compact() {
+        assert_eq!(size_of::<FlowKey>(), 38);
     }
 
     #[test]

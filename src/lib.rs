@@ -3,7 +3,8 @@
 //!
 //! # The map, in reading order
 //!
-//! Words: [`flow`]. Policy: [`nsg`], [`classifier`].
+//! Words: [`flow`]. Policy: [`nsg`], [`classifier`]. Engine: [`packet`], [`flow_table`], [`engine`]. Shell:
+//! [`report`].
 //!
 //! Data flows one way: words, policy, classifier, engine, shell, command line. Nothing left of the shell knows
 //! tokio, nix, files, sockets, the clock or the environment; `tests/rooms.rs` reads the `use` lines and fails on an
@@ -14,6 +15,8 @@ pub mod config;
 pub mod control;
 pub mod engine;
 pub mod flow;
+pub mod flow_table;
 pub mod nsg;
 pub mod packet;
 pub mod privilege;
+pub mod report;

@@ -1,16 +1,11 @@
-//! One policy snapshot, one flow table, and the counters: what becomes of each packet.
+//! What the engine tells the outside about a flow.
 
-use crate::flow::{Direction, FiveTuple, Timestamp};
-use crate::nsg::Verdict;
+use std::net::IpAddr;
 
-/// Packets and bytes that went one way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Packets as the capture saw them: a segment that the interface cuts or joins counts once.
-    pub packets: u64,
-    /// Bytes on the wire, link-layer header included.
-    pub bytes: u64,
-}
+use super::tcp::TcpStage;
+use crate::flow::{Direction, FiveTuple, Protocol, Timestamp};
+use crate::flow_table::Traffic;
+use crate::nsg::{Access, Verdict};
 
 /// A flow as its initiator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +26,8 @@ pub struct FlowRecord {
     pub to_destination: Traffic,
     /// To the initiator.
     pub to_source: Traffic,
+    /// How far the TCP connection has come; `None` for other protocols.
+    pub tcp: Option<TcpStage>,
 }
 
 /// Why a flow ended.
@@ -75,4 +72,49 @@ pub struct Event {
     pub flow: FlowRecord,
     /// `None` at its start, the reason at its end.
     pub end: Option<EndReason>,
+}
+
+impl Event {
+    /// Says that a flow begins.
+    #[must_use]
+    pub const fn start(flow: FlowRecord) -> Self {
+        Self { flow, end: None }
+    }
+
+    /// Says that a flow ended.
+    #[must_use]
+    pub const fn end(flow: FlowRecord, reason: EndReason) -> Self {
+        Self { flow, end: Some(reason) }
+    }
+}
+
+/// Which flows are asked for; a field that is `None` takes all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FlowFilter {
+    /// Only flows with this verdict.
+    pub access: Option<Access>,
+    /// Only flows whose initiator sends this way.
+    pub direction: Option<Direction>,
+    /// Only flows of this protocol.
+    pub protocol: Option<Protocol>,
+    /// Only flows with this address on either side.
+    pub address: Option<IpAddr>,
+    /// Only flows with this port on either side.
+    pub port: Option<u16>,
+}
+
+impl FlowFilter {
+    /// Says whether a flow is asked for.
+    #[must_use]
+    pub fn accepts(&self, flow: &FlowRecord) -> bool {
+        let tuple = &flow.tuple;
+        let ports = [tuple.ports.source(), tuple.ports.destination()];
+        self.access.is_none_or(|access| access == flow.verdict.access)
+            && self.direction.is_none_or(|direction| direction == flow.direction)
+            && self.protocol.is_none_or(|protocol| protocol == tuple.protocol)
+            && self
+                .address
+                .is_none_or(|address| tuple.source == address || tuple.destination == address)
+            && self.port.is_none_or(|port| ports.contains(&Some(port)))
+    }
 }

@@ -1,0 +1,449 @@
+//! One policy snapshot, one flow table, and the counters: what becomes of each packet.
+//!
+//! In come packets with a time and a direction, and now and then another policy; out go [`Event`]s, each the start
+//! or the end of a flow. The engine has one owner, takes no lock, reads no clock and does no IO.
+//!
+//! # State (architecture.md decisions 5 and 7, nsg-semantics.md section 5)
+//!
+//! * A flow is judged once, by the packet that opened it; what follows, replies included, belongs to it. An
+//!   **allowed** flow keeps its verdict when the rules change, unless a group has `flushConnection`.
+//! * A **denied** entry is no connection, only a memory that keeps the records from repeating themselves. It is
+//!   judged again by the first packet under another policy, and a packet of the other side that could open a flow
+//!   of its own is judged by itself.
+//! * Who began a TCP connection that was met in the middle is a guess: who receives a SYN-ACK, else the side with
+//!   the higher port. The record says `midstream`.
+//! * An ICMP echo is a flow by addresses and identifier; an ICMP error belongs to the flow it quotes; a later
+//!   fragment belongs to the flow of its first one.
+
+mod counters;
+mod fragments;
+mod record;
+mod tcp;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use self::counters::{
+    Counters, EndCounters, FlowCounters, FragmentCounters, IcmpErrorCounters, SkipCounters,
+    VerdictCounters,
+};
+pub use self::record::{EndReason, Event, FlowFilter, FlowRecord};
+pub use self::tcp::TcpStage;
+pub use crate::flow_table::{Timeouts, Traffic};
+
+use self::fragments::FragmentTable;
+use self::tcp::TcpProgress;
+use crate::classifier::Policy;
+use crate::flow::{Direction, FiveTuple, FlowKey, Ports, Protocol, Sender, Timestamp};
+use crate::flow_table::{Flow, FlowHash, FlowTable, Opening, Slot};
+use crate::nsg::{Access, RuleProvenance, Verdict};
+use crate::packet::{Fragment, Packet, PacketKind, Skip, TcpFlags};
+
+/// How much the engine may keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most flows in the table; at least one is kept.
+    pub max_flows: usize,
+    /// When idle flows end.
+    pub timeouts: Timeouts,
+    /// Most first fragments remembered.
+    pub max_fragments: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_flows: 262_144, timeouts: Timeouts::default(), max_fragments: 4096 }
+    }
+}
+
+/// What was decided about a flow, and how far it has come: 16 bytes beside each flow.
+#[derive(Debug, Clone)]
+struct Judgment {
+    rule: Option<Arc<RuleProvenance>>,
+    /// The engine's own number of the policy that decided.
+    generation: u32,
+    access: Access,
+    /// This policy also denies what the other side sent to open a flow of its own.
+    reverse_denied: bool,
+    tcp: TcpProgress,
+}
+
+impl Judgment {
+    fn new(verdict: Verdict, generation: u32) -> Self {
+        let Verdict { access, rule } = verdict;
+        Self { rule, generation, access, reverse_denied: false, tcp: TcpProgress::default() }
+    }
+
+    fn is_denial(&self) -> bool {
+        self.access == Access::Deny
+    }
+
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        self.access == other.access && self.rule == other.rule
+    }
+
+    fn verdict(&self) -> Verdict {
+        Verdict { access: self.access, rule: self.rule.clone() }
+    }
+}
+
+/// Flows looked at in one call of [`Engine::expire`].
+const EXPIRE_LOOKS: usize = 4096;
+
+/// Packets whose flows [`Engine::observe_block`] fetches at once.
+const BATCH: usize = 32;
+
+/// The engine.
+#[derive(Debug)]
+pub struct Engine {
+    policy: Arc<Policy>,
+    generation: u32,
+    judge_allowed_again: bool,
+    table: FlowTable<Judgment>,
+    fragments: FragmentTable,
+    counters: Counters,
+}
+
+impl Engine {
+    /// Makes an engine without flows. The seed keeps strangers from choosing packets that all hash alike, so it
+    /// must be random.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, limits: Limits, seed: u64) -> Self {
+        Self {
+            judge_allowed_again: policy.flush_connection(),
+            policy,
+            generation: 0,
+            table: FlowTable::new(limits.max_flows, limits.timeouts, seed),
+            fragments: FragmentTable::new(limits.max_fragments, seed),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes in one packet.
+    pub fn observe(
+        &mut self,
+        now: Timestamp,
+        direction: Direction,
+        packet: &Packet,
+        events: &mut Vec<Event>,
+    ) {
+        self.counters.packets += 1;
+        self.counters.bytes += u64::from(packet.wire_length);
+        let belongs_to = match packet.fragment {
+            Fragment::Later(id) => {
+                let first = self.fragments.tuple_of(now.monotonic_ns, &id);
+                if first.is_some_and(|tuple| self.attach(now, &tuple, packet)) {
+                    self.counters.fragments.joined += 1;
+                } else {
+                    self.counters.fragments.undecided += 1;
+                }
+                return;
+            }
+            Fragment::Whole | Fragment::First(_) => self.track(now, direction, packet, events),
+        };
+        if let Fragment::First(id) = packet.fragment {
+            let forgot = self.fragments.remember(now.monotonic_ns, id, belongs_to);
+            self.counters.fragments.forgotten += u64::from(forgot);
+        }
+    }
+
+    /// Takes in the packets of one block, in order: the same as [`Self::observe`] for each, but the memory of many
+    /// flows is fetched at once.
+    pub fn observe_block(
+        &mut self,
+        packets: &[(Timestamp, Direction, Packet)],
+        events: &mut Vec<Event>,
+    ) {
+        for batch in packets.chunks(BATCH) {
+            let mut hashes = [None; BATCH];
+            for (hash, (_, _, packet)) in hashes.iter_mut().zip(batch) {
+                *hash = Some(self.table.hash(&FlowKey::from(&packet.tuple)));
+            }
+            let known = hashes.iter().flatten().filter_map(|hash| self.table.peek(*hash));
+            std::hint::black_box(known.map(|flow| flow.to_source().packets).max());
+            for (now, direction, packet) in batch {
+                self.observe(*now, *direction, packet, events);
+            }
+        }
+    }
+
+    /// Counts a frame that gave no packet.
+    pub fn skip(&mut self, reason: Skip) {
+        self.counters.skipped.count(reason);
+    }
+
+    /// Puts other rules in force. No flow is touched now: what must be judged again is judged by its next packet.
+    pub fn replace_policy(&mut self, policy: Arc<Policy>) {
+        if policy.revision() != self.policy.revision() {
+            self.generation = self.generation.wrapping_add(1);
+        }
+        self.judge_allowed_again = policy.flush_connection();
+        self.policy = policy;
+    }
+
+    /// Ends flows that were idle for too long; to be called about once a second and between blocks of packets.
+    /// The work of one call is bounded: returns whether there is more to do now.
+    pub fn expire(&mut self, now: Timestamp, events: &mut Vec<Event>) -> bool {
+        self.fragments.expire(now.monotonic_ns, EXPIRE_LOOKS);
+        let ended = &mut self.counters.flows.ended;
+        self.table.expire(now, EXPIRE_LOOKS, |flow| {
+            let reason = own_end(&flow).unwrap_or(EndReason::Idle);
+            ended.count(reason);
+            events.push(Event::end(record_of(&flow), reason));
+        })
+    }
+
+    /// Ends up to `most` flows because the program ends; a closed flow that only waited for late packets ends as
+    /// what it is. Returns whether flows remain.
+    pub fn finish(&mut self, most: usize, events: &mut Vec<Event>) -> bool {
+        let ended = &mut self.counters.flows.ended;
+        self.table.drain(most, |flow| {
+            let reason = own_end(&flow).unwrap_or(EndReason::Shutdown);
+            ended.count(reason);
+            events.push(Event::end(record_of(&flow), reason));
+        })
+    }
+
+    /// Returns the counters as of now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters;
+        counters.flows.live = self.table.len() as u64;
+        counters
+    }
+
+    /// Appends flows to `found`, up to `limit` of them in all, looking at no more than `looks` places of the table
+    /// from place `from` on. Returns the place to go on from, `None` at the table's end: so a big table is read in
+    /// slices between which packets are taken in.
+    pub fn flows(
+        &self,
+        from: usize,
+        looks: usize,
+        filter: &FlowFilter,
+        limit: usize,
+        found: &mut Vec<FlowRecord>,
+    ) -> Option<usize> {
+        let room = limit.saturating_sub(found.len());
+        let records = self.table.scan(from, looks).map(record_of);
+        found.extend(records.filter(|flow| filter.accepts(flow)).take(room));
+        let next = from.saturating_add(looks);
+        (next < self.table.places() && found.len() < limit).then_some(next)
+    }
+
+    /// Finds the packet's flow or opens one. Returns the tuple under which the packet was counted.
+    fn track(
+        &mut self,
+        now: Timestamp,
+        direction: Direction,
+        packet: &Packet,
+        events: &mut Vec<Event>,
+    ) -> FiveTuple {
+        if let PacketKind::IcmpError { quoted } = packet.kind {
+            // It travels towards the source of the packet it quotes, as a reply would.
+            if let Some(reply) = quoted.map(FiveTuple::reversed)
+                && self.attach(now, &reply, packet)
+            {
+                self.counters.icmp_errors.attached += 1;
+                return reply;
+            }
+            self.counters.icmp_errors.unattached += 1;
+        }
+        let (key, sender) = FlowKey::with_sender(&packet.tuple);
+        let hash = self.table.hash(&key);
+        let known = self.table.find(hash, &key);
+        match known.map(|slot| (slot, self.meet(slot, direction, packet, sender))) {
+            None => self.open(now, (hash, key), direction, packet, events),
+            Some((slot, Meeting::Belongs)) => self.count(now, slot, sender, packet),
+            Some((slot, Meeting::OpensAnother(reason))) => {
+                if let Some(flow) = self.table.remove(slot) {
+                    self.end(&flow, reason, events);
+                }
+                self.open(now, (hash, key), direction, packet, events);
+            }
+            Some((slot, Meeting::JudgedOtherwise(judgment))) => {
+                self.restart(now, slot, judgment, events);
+                self.count(now, slot, sender, packet);
+                self.announce(slot, events);
+            }
+        }
+        packet.tuple
+    }
+
+    /// Says what a packet means for the flow that it has the key of.
+    fn meet(
+        &mut self,
+        slot: Slot,
+        direction: Direction,
+        packet: &Packet,
+        sender: Sender,
+    ) -> Meeting {
+        let Some(flow) = self.table.get_mut(slot) else { return Meeting::Belongs };
+        if flow.is_closed() && is_first_syn(packet.kind) {
+            return Meeting::OpensAnother(own_end(flow).unwrap_or(EndReason::Superseded));
+        }
+        let old = &flow.value;
+        let is_memory = old.is_denial() || self.judge_allowed_again;
+        let again = (old.generation != self.generation && is_memory).then(|| {
+            let verdict = self.policy.classify(flow.opening().direction, &flow.tuple());
+            Judgment { tcp: old.tcp, ..Judgment::new(verdict, self.generation) }
+        });
+        let mut judgment = match again {
+            Some(judgment) => judgment,
+            None if !old.is_denial() || old.reverse_denied => return Meeting::Belongs,
+            None => old.clone(),
+        };
+        let from_other_side = sender != flow.opening().initiator;
+        if judgment.is_denial() && from_other_side && can_open(packet) {
+            if self.policy.classify(direction, &packet.tuple).access != Access::Deny {
+                return Meeting::OpensAnother(EndReason::Superseded);
+            }
+            judgment.reverse_denied = true;
+        }
+        if judgment.says_the_same_as(&flow.value) {
+            flow.value = judgment;
+            Meeting::Belongs
+        } else {
+            Meeting::JudgedOtherwise(judgment)
+        }
+    }
+
+    /// Opens a flow with its first packet.
+    fn open(
+        &mut self,
+        now: Timestamp,
+        (hash, key): (FlowHash, FlowKey),
+        direction: Direction,
+        packet: &Packet,
+        events: &mut Vec<Event>,
+    ) {
+        let (_, sender) = FlowKey::with_sender(&packet.tuple);
+        let opening = opening_of(direction, packet, sender);
+        let verdict = self.policy.classify(opening.direction, &key.tuple_from(opening.initiator));
+        let judgment = Judgment::new(verdict, self.generation);
+        let denied = judgment.is_denial();
+        let (slot, evicted) = self.table.insert(now, (hash, key), opening, denied, judgment);
+        if let Some(flow) = evicted {
+            self.end(&flow, EndReason::Evicted, events);
+        }
+        self.count(now, slot, sender, packet);
+        self.announce(slot, events);
+    }
+
+    /// Ends a flow that is judged otherwise now, and begins another in its place: same ends, same connection.
+    fn restart(&mut self, now: Timestamp, slot: Slot, judgment: Judgment, events: &mut Vec<Event>) {
+        let Some(flow) = self.table.get_mut(slot) else { return };
+        let ended = record_of(flow);
+        let denied = judgment.is_denial();
+        flow.value = judgment;
+        flow.restart(now);
+        self.table.set_denied(slot, denied);
+        self.counters.flows.ended.count(EndReason::PolicyChange);
+        events.push(Event::end(ended, EndReason::PolicyChange));
+    }
+
+    /// Tells of a flow that has just been opened by its first packet.
+    fn announce(&mut self, slot: Slot, events: &mut Vec<Event>) {
+        if let Some(flow) = self.table.get(slot) {
+            self.counters.flows.created += 1;
+            self.counters.verdicts.count(flow.value.access);
+            events.push(Event::start(record_of(flow)));
+        }
+    }
+
+    fn end(&mut self, flow: &Flow<Judgment>, reason: EndReason, events: &mut Vec<Event>) {
+        self.counters.flows.ended.count(reason);
+        events.push(Event::end(record_of(flow), reason));
+    }
+
+    /// Counts a packet in the flow of another tuple than its own; says whether there is one.
+    fn attach(&mut self, now: Timestamp, tuple: &FiveTuple, packet: &Packet) -> bool {
+        let (key, sender) = FlowKey::with_sender(tuple);
+        let found = self.table.find(self.table.hash(&key), &key);
+        let flow = found.and_then(|slot| self.table.get_mut(slot));
+        if let Some(flow) = flow {
+            flow.count(now, sender, packet.wire_length);
+            return true;
+        }
+        false
+    }
+
+    fn count(&mut self, now: Timestamp, slot: Slot, sender: Sender, packet: &Packet) {
+        let Some(flow) = self.table.get_mut(slot) else { return };
+        flow.count(now, sender, packet.wire_length);
+        if let PacketKind::Tcp(flags) = packet.kind {
+            let from_initiator = sender == flow.opening().initiator;
+            flow.value.tcp = flow.value.tcp.after(flags, from_initiator);
+            if flow.value.tcp.is_over() && !flow.is_closed() {
+                self.table.close(slot);
+            }
+        }
+    }
+}
+
+/// What a packet means for the flow that it has the key of.
+enum Meeting {
+    /// It belongs to the flow.
+    Belongs,
+    /// It ends the flow, for this reason, and opens another.
+    OpensAnother(EndReason),
+    /// The rules that are in force now say something else of the flow.
+    JudgedOtherwise(Judgment),
+}
+
+/// Says whether a packet asks for a TCP connection.
+const fn is_first_syn(kind: PacketKind) -> bool {
+    matches!(kind, PacketKind::Tcp(flags)
+        if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK))
+}
+
+/// Says whether a packet can be the first of a flow that its sender begins.
+fn can_open(packet: &Packet) -> bool {
+    match packet.kind {
+        PacketKind::EchoReply | PacketKind::IcmpError { .. } => false,
+        PacketKind::EchoRequest => true,
+        kind => packet.tuple.protocol != Protocol::TCP || is_first_syn(kind),
+    }
+}
+
+/// Says who began the flow of a packet that no known flow claims.
+fn opening_of(direction: Direction, packet: &Packet, sender: Sender) -> Opening {
+    let from_sender = Opening { initiator: sender, direction, midstream: false };
+    let from_receiver =
+        Opening { initiator: sender.other(), direction: direction.reversed(), midstream: true };
+    match packet.kind {
+        kind if is_first_syn(kind) => from_sender,
+        PacketKind::Tcp(flags) if flags.contains(TcpFlags::SYN) => from_receiver,
+        PacketKind::EchoReply => from_receiver,
+        _ if packet.tuple.protocol != Protocol::TCP => from_sender,
+        // Servers listen on low ports.
+        _ => match packet.tuple.ports {
+            Ports::Pair { source, destination } if source < destination => from_receiver,
+            _ => Opening { midstream: true, ..from_sender },
+        },
+    }
+}
+
+/// How a flow ended by itself, if it did.
+fn own_end(flow: &Flow<Judgment>) -> Option<EndReason> {
+    match flow.value.tcp.stage() {
+        TcpStage::Closed => Some(EndReason::Closed),
+        TcpStage::Reset => Some(EndReason::Reset),
+        TcpStage::Opening | TcpStage::Established | TcpStage::Closing => None,
+    }
+}
+
+fn record_of(flow: &Flow<Judgment>) -> FlowRecord {
+    let tuple = flow.tuple();
+    FlowRecord {
+        tuple,
+        direction: flow.opening().direction,
+        verdict: flow.value.verdict(),
+        midstream: flow.opening().midstream,
+        first: flow.first(),
+        last: flow.last(),
+        to_destination: flow.to_destination(),
+        to_source: flow.to_source(),
+        tcp: (tuple.protocol == Protocol::TCP).then(|| flow.value.tcp.stage()),
+    }
+}

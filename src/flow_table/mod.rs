@@ -1,0 +1,429 @@
+//! The bounded table of flows: both directions of a conversation are one entry.
+//!
+//! In come keys, times and sizes; out go entries that ended. The table knows no rule: what was decided about a
+//! flow is the caller's value, of which the table only needs to know whether it is a denial. It reads no clock:
+//! time is an argument, in the nanoseconds of [`Timestamp::monotonic_ns`].
+//!
+//! * **Memory**: bounded and reserved at the start, touched as flows come; nothing is ever moved to grow.
+//! * **Hash**: seeded, because strangers choose the keys. [`FlowTable::hash`] and [`FlowTable::peek`] let a caller
+//!   work through a block of packets in steps, so that the memory of many flows is fetched at once.
+//! * **Timeouts**: [`FlowTable::expire`] ends a flow never before its idle timeout and about 0.3 s late at most; its
+//!   work is bounded a call and does not depend on the number of flows that live on.
+//! * **Eviction** when full: denied flows first, then closed ones, then the one seen longest ago, exact to about
+//!   0.3 s; where many flows were seen again since they were last looked at, the oldest of those that a bounded
+//!   search meets.
+
+mod age;
+mod index;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
+
+use crate::flow::{Direction, FiveTuple, FlowKey, Protocol, Sender, Timestamp};
+use age::{AgeQueues, Class, TICK_SHIFT, tick_of};
+use index::Index;
+
+pub use index::FlowHash;
+
+/// How long a flow may be idle before it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A TCP connection that is not closed.
+    pub tcp: Duration,
+    /// UDP.
+    pub udp: Duration,
+    /// Every other protocol.
+    pub other: Duration,
+    /// A closed TCP connection: late packets still belong to it.
+    pub closed: Duration,
+}
+
+impl Default for Timeouts {
+    /// TCP 240 s (nsg-semantics.md section 5), UDP and others 30 s, closed 5 s.
+    fn default() -> Self {
+        Self {
+            tcp: Duration::from_secs(240),
+            udp: Duration::from_secs(30),
+            other: Duration::from_secs(30),
+            closed: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Packets and bytes that went one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Packets as the capture saw them: a segment that the interface cuts or joins counts once.
+    pub packets: u64,
+    /// Bytes on the wire, link-layer header included.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    fn add(&mut self, bytes: u32) {
+        self.packets += 1;
+        self.bytes += u64::from(bytes);
+    }
+}
+
+/// Who began a flow, and how sure that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The end that began it.
+    pub initiator: Sender,
+    /// Direction of that end's packets.
+    pub direction: Direction,
+    /// The flow was first met in the middle: who began it is a guess.
+    pub midstream: bool,
+}
+
+/// One flow. `V` is what the caller decided about it.
+#[derive(Debug, Clone)]
+pub struct Flow<V> {
+    key: FlowKey,
+    class: Class,
+    opening: Opening,
+    last: Timestamp,
+    first: Timestamp,
+    to_destination: Traffic,
+    to_source: Traffic,
+    /// What the caller decided.
+    pub value: V,
+}
+
+impl<V> Flow<V> {
+    /// Who began it.
+    pub const fn opening(&self) -> Opening {
+        self.opening
+    }
+
+    /// The tuple as the initiator sends it.
+    pub fn tuple(&self) -> FiveTuple {
+        self.key.tuple_from(self.opening.initiator)
+    }
+
+    /// When its first packet was seen.
+    pub const fn first(&self) -> Timestamp {
+        self.first
+    }
+
+    /// When its last packet was seen.
+    pub const fn last(&self) -> Timestamp {
+        self.last
+    }
+
+    /// What the initiator sent.
+    pub const fn to_destination(&self) -> Traffic {
+        self.to_destination
+    }
+
+    /// What the initiator received.
+    pub const fn to_source(&self) -> Traffic {
+        self.to_source
+    }
+
+    /// Says whether the flow is kept only as the memory of a denial.
+    pub const fn is_denied(&self) -> bool {
+        self.class.is_denied()
+    }
+
+    /// Says whether the flow is closed and only waits for late packets.
+    pub const fn is_closed(&self) -> bool {
+        self.class.is_closed()
+    }
+
+    /// Counts a packet.
+    pub fn count(&mut self, now: Timestamp, sender: Sender, bytes: u32) {
+        if sender == self.opening.initiator {
+            self.to_destination.add(bytes);
+        } else {
+            self.to_source.add(bytes);
+        }
+        // Clocks of different sources may run a little apart; a flow never gets younger.
+        if now.monotonic_ns >= self.last.monotonic_ns {
+            self.last = now;
+        }
+    }
+
+    /// Begins anew under the same key: no packets yet, first seen now.
+    pub fn restart(&mut self, now: Timestamp) {
+        self.first = now;
+        self.last = now;
+        self.to_destination = Traffic::default();
+        self.to_source = Traffic::default();
+    }
+}
+
+/// Where a flow stands in the table; good until the flow is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot(u32);
+
+/// The table.
+#[derive(Debug)]
+pub struct FlowTable<V> {
+    hasher: SeedableRandomState,
+    index: Index,
+    flows: Vec<Option<Flow<V>>>,
+    vacant: Vec<u32>,
+    ages: AgeQueues,
+    timeouts: Timeouts,
+    max_flows: usize,
+}
+
+/// Flows that one search for the oldest looks at in one class.
+const EVICTION_TRIES: usize = 16;
+
+impl<V> FlowTable<V> {
+    /// More flows than this are never kept, whatever is asked for.
+    pub const MOST_FLOWS: usize = 1 << 27;
+
+    /// Makes an empty table for at most `max_flows` flows, at least one. The seed must be unknown to those who
+    /// send packets.
+    #[must_use]
+    pub fn new(max_flows: usize, timeouts: Timeouts, seed: u64) -> Self {
+        let max_flows = max_flows.clamp(1, Self::MOST_FLOWS);
+        Self {
+            hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()),
+            index: Index::new(max_flows),
+            flows: Vec::with_capacity(max_flows),
+            vacant: Vec::new(),
+            ages: AgeQueues::new(max_flows),
+            timeouts,
+            max_flows,
+        }
+    }
+
+    /// Returns the number of flows in the table.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.flows.len() - self.vacant.len()
+    }
+
+    /// Says whether the table holds no flow.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Hashes a key for [`Self::find`] and [`Self::insert`].
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half of the hash is enough")]
+    pub fn hash(&self, key: &FlowKey) -> FlowHash {
+        use std::hash::BuildHasher;
+        FlowHash(self.hasher.hash_one(key) as u32)
+    }
+
+    /// Returns the flow that most probably has this hash, without comparing the key. Asked for a block of packets
+    /// before [`Self::find`], it lets the processor fetch all of them at once.
+    #[must_use]
+    pub fn peek(&self, hash: FlowHash) -> Option<&Flow<V>> {
+        self.index.peek(hash).and_then(|slot| self.get(Slot(slot)))
+    }
+
+    /// Finds the flow with this key.
+    #[must_use]
+    pub fn find(&self, hash: FlowHash, key: &FlowKey) -> Option<Slot> {
+        let has_key = |slot| self.get(Slot(slot)).is_some_and(|flow| flow.key == *key);
+        self.index.find(hash, has_key).map(Slot)
+    }
+
+    /// Returns the flow in a slot.
+    #[must_use]
+    pub fn get(&self, slot: Slot) -> Option<&Flow<V>> {
+        self.flows.get(slot.0 as usize)?.as_ref()
+    }
+
+    /// Returns the flow in a slot, to be changed.
+    #[must_use]
+    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Flow<V>> {
+        self.flows.get_mut(slot.0 as usize)?.as_mut()
+    }
+
+    /// Adds a flow without packets whose key is not in the table. Returns its slot and the flow that had to go for
+    /// it, if the table was full.
+    pub fn insert(
+        &mut self,
+        now: Timestamp,
+        (hash, key): (FlowHash, FlowKey),
+        opening: Opening,
+        denied: bool,
+        value: V,
+    ) -> (Slot, Option<Flow<V>>) {
+        let evicted = if self.len() >= self.max_flows { self.evict() } else { None };
+        let class = class_of(key.protocol(), denied, false);
+        let flow = Flow {
+            key,
+            class,
+            opening,
+            last: now,
+            first: now,
+            to_destination: Traffic::default(),
+            to_source: Traffic::default(),
+            value,
+        };
+        let slot = self.occupy(flow);
+        self.index.insert(hash, slot);
+        self.ages.push(class, slot, tick_of(now.monotonic_ns));
+        (Slot(slot), evicted)
+    }
+
+    fn occupy(&mut self, flow: Flow<V>) -> u32 {
+        if let Some(slot) = self.vacant.pop() {
+            if let Some(place) = self.flows.get_mut(slot as usize) {
+                *place = Some(flow);
+            }
+            return slot;
+        }
+        self.flows.push(Some(flow));
+        // MOST_FLOWS keeps the number far below the limit of the type.
+        u32::try_from(self.flows.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Removes a flow and returns it.
+    pub fn remove(&mut self, slot: Slot) -> Option<Flow<V>> {
+        let flow = self.flows.get_mut(slot.0 as usize)?.take()?;
+        self.index.remove(self.hash(&flow.key), slot.0);
+        self.ages.remove(flow.class, slot.0);
+        self.vacant.push(slot.0);
+        Some(flow)
+    }
+
+    /// Says that the flow is closed: it ends soon, and goes early when the table is full.
+    pub fn close(&mut self, slot: Slot) {
+        if let Some(flow) = self.get(slot) {
+            self.change_class(slot, class_of(flow.key.protocol(), flow.is_denied(), true));
+        }
+    }
+
+    /// Says whether the flow is only the memory of a denial: such flows go first when the table is full.
+    pub fn set_denied(&mut self, slot: Slot, denied: bool) {
+        if let Some(flow) = self.get(slot) {
+            self.change_class(slot, class_of(flow.key.protocol(), denied, flow.is_closed()));
+        }
+    }
+
+    fn change_class(&mut self, slot: Slot, class: Class) {
+        let Some(flow) = self.get_mut(slot) else { return };
+        let (before, tick) = (flow.class, tick_of(flow.last.monotonic_ns));
+        if before != class {
+            flow.class = class;
+            self.ages.remove(before, slot.0);
+            self.ages.push(class, slot.0, tick);
+        }
+    }
+
+    /// Ends flows that were idle for as long as their timeout, after looking at no more than `most_looks` flows.
+    /// Returns whether there may be more to do now.
+    pub fn expire(
+        &mut self,
+        now: Timestamp,
+        most_looks: usize,
+        mut ended: impl FnMut(Flow<V>),
+    ) -> bool {
+        let mut looks = most_looks;
+        for class in Class::ALL {
+            let timeout = nanoseconds(self.timeout(class));
+            while let Some((slot, tick)) = self.ages.oldest(class) {
+                let due = (tick + 1).saturating_mul(1 << TICK_SHIFT).saturating_add(timeout);
+                if due > now.monotonic_ns {
+                    break;
+                }
+                if looks == 0 {
+                    return true;
+                }
+                looks -= 1;
+                if !self.put_where_it_belongs(class, slot, tick)
+                    && let Some(flow) = self.remove(Slot(slot))
+                {
+                    ended(flow);
+                }
+            }
+        }
+        false
+    }
+
+    /// Takes out up to `most` flows, whatever their state. Returns whether the table still holds some.
+    pub fn drain(&mut self, most: usize, mut ended: impl FnMut(Flow<V>)) -> bool {
+        for _ in 0..most {
+            let oldest = Class::ALL.into_iter().find_map(|class| self.ages.oldest(class));
+            let Some(flow) = oldest.and_then(|(slot, _)| self.remove(Slot(slot))) else {
+                return false;
+            };
+            ended(flow);
+        }
+        !self.is_empty()
+    }
+
+    /// Returns the flows in up to `count` places of the table, from place `from` on. All flows are in the places
+    /// below [`Self::places`].
+    pub fn scan(&self, from: usize, count: usize) -> impl Iterator<Item = &Flow<V>> {
+        self.flows.iter().skip(from).take(count).flatten()
+    }
+
+    /// Returns the number of places that have ever held a flow.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.flows.len()
+    }
+
+    const fn timeout(&self, class: Class) -> Duration {
+        match class {
+            Class::Tcp | Class::DeniedTcp => self.timeouts.tcp,
+            Class::Udp | Class::DeniedUdp => self.timeouts.udp,
+            Class::Other | Class::DeniedOther => self.timeouts.other,
+            Class::Closed | Class::DeniedClosed => self.timeouts.closed,
+        }
+    }
+
+    /// Moves a flow that was seen since it was put into the list of `tick`; says whether it was.
+    fn put_where_it_belongs(&mut self, class: Class, slot: u32, tick: u64) -> bool {
+        let Some(flow) = self.get(Slot(slot)) else { return false };
+        let seen = tick_of(flow.last.monotonic_ns);
+        if seen <= tick {
+            return false;
+        }
+        self.ages.remove(class, slot);
+        self.ages.push(class, slot, seen);
+        true
+    }
+
+    fn evict(&mut self) -> Option<Flow<V>> {
+        let victim = Class::EVICTION_ORDER.into_iter().find_map(|classes| {
+            let oldest = classes.iter().filter_map(|class| self.oldest_in(*class));
+            oldest.min_by_key(|(_, last)| *last).map(|(slot, _)| slot)
+        })?;
+        self.remove(victim)
+    }
+
+    fn oldest_in(&mut self, class: Class) -> Option<(Slot, u64)> {
+        for _ in 0..EVICTION_TRIES {
+            let (slot, tick) = self.ages.oldest(class)?;
+            if !self.put_where_it_belongs(class, slot, tick) {
+                break;
+            }
+        }
+        let (slot, _) = self.ages.oldest(class)?;
+        self.get(Slot(slot)).map(|flow| (Slot(slot), flow.last.monotonic_ns))
+    }
+}
+
+const fn class_of(protocol: Protocol, denied: bool, closed: bool) -> Class {
+    match (protocol, denied, closed) {
+        (_, false, true) => Class::Closed,
+        (_, true, true) => Class::DeniedClosed,
+        (Protocol::TCP, false, _) => Class::Tcp,
+        (Protocol::TCP, true, _) => Class::DeniedTcp,
+        (Protocol::UDP, false, _) => Class::Udp,
+        (Protocol::UDP, true, _) => Class::DeniedUdp,
+        (_, false, _) => Class::Other,
+        (_, true, _) => Class::DeniedOther,
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
