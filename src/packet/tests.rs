@@ -480,8 +480,14 @@ fn valid_frame() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Another value for a byte of the headers: every frame above is longer than that. Small values are the
+/// interesting ones for lengths, offsets and header numbers.
+fn damage() -> impl Strategy<Value = (usize, u8)> {
+    (12_usize..34, prop_oneof![any::<u8>(), 0_u8..64, Just(0x45), Just(0x60)])
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(ProptestConfig::with_cases(16_384))]
 
     #[test]
     fn random_bytes_are_read_alike_with_and_without_the_short_cut(
@@ -494,13 +500,12 @@ proptest! {
     #[test]
     fn damaged_frames_are_read_alike_with_and_without_the_short_cut(
         frame in valid_frame(),
-        damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
+        damage in proptest::collection::vec(damage(), 0..4),
         cut in any::<proptest::sample::Index>(),
         is_cut in any::<bool>(),
     ) {
         let mut frame = frame;
         for (at, value) in damage {
-            let at = at.index(frame.len());
             frame[at] = value;
         }
         if is_cut {
