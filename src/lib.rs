@@ -10,6 +10,7 @@
 //! tokio, nix, files, sockets, the clock or the environment; `tests/rooms.rs` reads the `use` lines and fails on an
 //! edge that points back.
 
+pub mod capture;
 pub mod classifier;
 pub mod config;
 pub mod control;

@@ -2,11 +2,41 @@
 //!
 //! Every frame ends as exactly one of the two. This room looks at one frame at a time, keeps nothing between
 //! frames, validates no checksum (offload leaves them unfinished on the VM's own packets) and knows no rule.
+//!
+//! - [`parse`] is the only entry.
+//! - `plain` reads the frames that nearly all traffic consists of straight from their bytes.
+//! - `sliced` reads every frame, plain ones included, through etherparse; it is the meaning, `plain` the short cut.
+//! - `transport` reads what follows the IP header, for both.
+
+mod plain;
+mod sliced;
+#[cfg(test)]
+mod tests;
+mod transport;
 
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::flow::{FiveTuple, Protocol};
+
+/// Reads one frame, of which `frame` may hold only the first bytes; `wire_length` is its whole length in bytes.
+///
+/// What is missing at the end is missing in the packet (no ports, no flags) and never guessed: ports come from a
+/// first fragment or a cut header as long as their four bytes are there, and from a later fragment never. IPv6
+/// extension headers are looked through up to ESP and AH; an AH packet is protocol 51 in both families, because
+/// that is what a rule for `Ah` matches. Tunnels are not looked into.
+///
+/// # Errors
+///
+/// The reason why the frame holds no IP packet that can be judged.
+pub fn parse(link: LinkType, frame: &[u8], wire_length: u32) -> Result<Packet, Skip> {
+    if let Some((tuple, kind)) = plain::read(link, frame) {
+        return Ok(Packet { tuple, kind, fragment: Fragment::Whole, wire_length });
+    }
+    let content = sliced::read(link, frame)?;
+    let sliced::Content { tuple, kind, fragment } = content;
+    Ok(Packet { tuple, kind, fragment, wire_length })
+}
 
 /// Where the bytes of a frame start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +75,7 @@ pub struct FragmentId {
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
-    /// Protocol of the fragmented payload.
+    /// Protocol of the fragmented payload: in IPv6 the next header of the fragment header.
     pub protocol: Protocol,
     /// Identification field; 16 bits in IPv4.
     pub identification: u32,
@@ -101,7 +131,7 @@ pub enum Skip {
     Arp,
     /// Another protocol than IP above the link layer.
     NotIp,
-    /// Too few bytes for the headers up to the addresses.
+    /// Too few bytes for the link-layer and IP headers.
     Truncated,
     /// The IP header contradicts itself.
     Malformed,
