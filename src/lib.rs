@@ -12,8 +12,10 @@
 
 pub mod capture;
 pub mod classifier;
+pub mod cli;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod engine;
 pub mod flow;
 pub mod flow_table;

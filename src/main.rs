@@ -1,3 +1,7 @@
-//! The `nsgwatch` binary.
+//! The `nsgwatch` binary: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nsgwatch::cli::main()
+}

@@ -1,7 +1,7 @@
 //! The one-way rule: reads the `use` lines and paths of every source file and fails on an edge that points back, and
 //! on anything in the core that reaches for a clock, a file, a socket or the environment.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::collections::BTreeSet;
 use std::fs;

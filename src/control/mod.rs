@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod server;
+pub mod status;
 pub mod verify;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use crate::nsg::Access;
 #[derive(Debug)]
 pub enum Question {
     /// How the agent is doing.
-    Status(oneshot::Sender<serde_json::Value>),
+    Status(oneshot::Sender<status::Status>),
     /// Which flows are alive.
     Flows(FlowsQuery, oneshot::Sender<FlowsAnswer>),
 }
@@ -56,12 +57,12 @@ fn access_in_any_case<'de, D: serde::Deserializer<'de>>(
     word.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-/// Live flows, most recently seen first.
+/// Live flows, the latest seen first; where there are more than asked for, no particular choice of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FlowsAnswer {
-    /// How many live flows meet the query.
-    pub total: usize,
-    /// The flows themselves, with the field names of the records; at most as many as asked for.
+    /// Whether more flows meet the query than were asked for.
+    pub more: bool,
+    /// The flows themselves, with the field names of the records.
     pub flows: Vec<serde_json::Value>,
 }
 

@@ -109,7 +109,7 @@ pub struct Sources {
 /// A bound socket; the path is removed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
-    listener: UnixListener,
+    listener: std::os::unix::net::UnixListener,
     path: PathBuf,
     inode: u64,
 }
@@ -141,19 +141,26 @@ impl Server {
         nix::sys::stat::umask(before);
         let listener = bound.map_err(|error| io("bind the socket", error))?;
         listener.set_nonblocking(true).map_err(|error| io("prepare the socket", error))?;
-        let listener =
-            UnixListener::from_std(listener).map_err(|error| io("prepare the socket", error))?;
         let inode = fs::symlink_metadata(path).map_err(|error| io("look at", error))?.ino();
         Ok(Self { listener, path: path.to_owned(), inode })
     }
 
     /// Accepts clients until the future is dropped.
-    pub async fn serve(&self, sources: Sources, limits: Limits) {
+    ///
+    /// Returns only the error that kept it from starting.
+    pub async fn serve(&self, sources: Sources, limits: Limits) -> ServerError {
+        let listener = match self.listener.try_clone().and_then(UnixListener::from_std) {
+            Ok(listener) => listener,
+            Err(source) => {
+                let path = self.path.clone();
+                return ServerError::Io { operation: "listen on", path, source };
+            }
+        };
         let counters = Arc::clone(&sources.counters);
         let router = router(sources, limits);
         let permits = Arc::new(Semaphore::new(limits.clients));
         loop {
-            let stream = match self.listener.accept().await {
+            let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     // Out of file descriptors the listener stays readable: without a pause this would spin.

@@ -3,14 +3,14 @@
 //! * `packets` = packets of all flows, live and ended, + `fragments.undecided`
 //! * `flows.created` = `flows.live` + the sum of `flows.ended` = the sum of `verdicts`
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::EndReason;
 use crate::nsg::Access;
 use crate::packet::Skip;
 
 /// All counters, as of one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// Packets observed; skipped frames are not among them.
     pub packets: u64,
@@ -29,7 +29,7 @@ pub struct Counters {
 }
 
 /// Frames that gave no packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SkipCounters {
     /// ARP.
     pub arp: u64,
@@ -59,7 +59,7 @@ impl SkipCounters {
 }
 
 /// Flows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FlowCounters {
     /// Begun.
     pub created: u64,
@@ -70,7 +70,7 @@ pub struct FlowCounters {
 }
 
 /// Ended flows, by reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EndCounters {
     /// Both sides of a TCP connection closed it.
     pub closed: u64,
@@ -115,7 +115,7 @@ impl EndCounters {
 }
 
 /// Flows begun, by verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct VerdictCounters {
     /// Allowed.
     pub allow: u64,
@@ -139,7 +139,7 @@ impl VerdictCounters {
 }
 
 /// Fragments of datagrams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FragmentCounters {
     /// Later fragments counted in the flow of their first one.
     pub joined: u64,
@@ -150,7 +150,7 @@ pub struct FragmentCounters {
 }
 
 /// ICMP errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IcmpErrorCounters {
     /// Counted in the flow they quote.
     pub attached: u64,

@@ -69,6 +69,31 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Vec<LoadError>> {
     Err(errors)
 }
 
+/// Checks every group of every file by itself, as if it were to be loaded.
+///
+/// # Errors
+///
+/// Everything that is wrong with any of the files, by file and place.
+pub fn check(
+    files: &[SourceFile<'_>],
+    service_tags: Option<SourceFile<'_>>,
+) -> Result<Vec<LoadWarning>, Vec<LoadError>> {
+    let mut loader = Loader::default();
+    for file in files {
+        for LoadedGroup { tag_references, .. } in loader.groups(*file).unwrap_or_default() {
+            loader.tag_references.extend(tag_references);
+        }
+    }
+    loader.resolve_tags(service_tags, &mut ServiceTags::default());
+    let Loader { mut errors, mut warnings, .. } = loader;
+    if errors.is_empty() {
+        warnings.dedup();
+        return Ok(warnings);
+    }
+    sort_errors(&mut errors);
+    Err(errors)
+}
+
 #[derive(Default)]
 struct Loader {
     errors: Vec<LoadError>,
@@ -79,22 +104,27 @@ struct Loader {
 impl Loader {
     fn group(&mut self, source: Option<SourceFile<'_>>) -> Option<NetworkSecurityGroup> {
         let source = source?;
-        let format = Format::of(source.name, source.text);
-        let parsed = match parse_groups(source.name, source.text, format) {
-            Ok(parsed) => parsed,
-            Err(errors) => {
-                self.errors.extend(errors);
-                return None;
-            }
-        };
-        self.warnings.extend(parsed.warnings);
-        match select(source.name, parsed.groups, source.group) {
+        match select(source.name, self.groups(source)?, source.group) {
             Ok(LoadedGroup { group, tag_references }) => {
                 self.tag_references.extend(tag_references);
                 Some(group)
             }
             Err(error) => {
                 self.errors.push(*error);
+                None
+            }
+        }
+    }
+
+    fn groups(&mut self, source: SourceFile<'_>) -> Option<Vec<LoadedGroup>> {
+        let format = Format::of(source.name, source.text);
+        match parse_groups(source.name, source.text, format) {
+            Ok(parsed) => {
+                self.warnings.extend(parsed.warnings);
+                Some(parsed.groups)
+            }
+            Err(errors) => {
+                self.errors.extend(errors);
                 None
             }
         }

@@ -1,0 +1,100 @@
+//! `nsgwatch check`: says everything that is wrong with rule files, before they are put in force.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::{OutputFormat, exit, terminal};
+use crate::config::rule_files::{self, RuleFileErrors};
+use crate::config::{RunOptions, Settings};
+use crate::nsg::load::LoadWarning;
+
+const AFTER_HELP: &str = "\
+Each error stands on a line of its own: FILE:LINE:COLUMN: rule, field: what is wrong [ARM: the code Azure answers with].
+A file whose name ends with .toml is checked as a configuration file, together with the rule files it names.
+
+Examples:
+  nsgwatch check web-nic.json web-subnet.json
+  nsgwatch check --service-tags ServiceTags_Public.json rules/*.json rules/*.yaml
+  nsgwatch check /etc/nsgwatch/nsgwatch.toml";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Arguments {
+    /// Files with network security groups, or configuration files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+
+    /// The published service tag file, for rules that name such tags
+    #[arg(long, value_name = "FILE")]
+    service_tags: Option<PathBuf>,
+
+    /// How to print what is found
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: OutputFormat,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let is_configuration =
+        |file: &&String| Path::new(file).extension().is_some_and(|it| it == "toml");
+    let (configurations, groups): (Vec<_>, Vec<_>) =
+        arguments.files.iter().partition(is_configuration);
+    let groups: Vec<String> = groups.into_iter().cloned().collect();
+    let mut found = Found::default();
+    found.add(rule_files::check(&groups, arguments.service_tags.as_deref()));
+    for file in configurations {
+        match Settings::load(&RunOptions::default(), Some(Path::new(file))) {
+            Ok(settings) => {
+                let loaded = rule_files::load(&settings.rules, &[]);
+                found.add(loaded.map(|loaded| loaded.warnings));
+            }
+            Err(error) => found.lines.push(error.to_string()),
+        }
+    }
+    let valid = found.errors.is_empty() && found.lines.is_empty();
+    match arguments.output {
+        OutputFormat::Json => {
+            let mut errors: Vec<_> = found.errors.iter().map(|error| json!(error)).collect();
+            errors.extend(found.lines.iter().map(|line| json!({ "message": line })));
+            let answer = json!({ "valid": valid, "errors": errors, "warnings": found.warnings });
+            terminal::answer(&serde_json::to_string_pretty(&answer)?)?;
+        }
+        OutputFormat::Text => found.print(valid, arguments.files.len())?,
+    }
+    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+}
+
+/// What is wrong and what is unwise.
+#[derive(Default)]
+struct Found {
+    errors: Vec<crate::nsg::load::LoadError>,
+    /// Errors of configuration files.
+    lines: Vec<String>,
+    warnings: Vec<LoadWarning>,
+}
+
+impl Found {
+    fn add(&mut self, result: Result<Vec<LoadWarning>, RuleFileErrors>) {
+        match result {
+            Ok(warnings) => self.warnings.extend(warnings),
+            Err(RuleFileErrors(errors)) => self.errors.extend(errors),
+        }
+    }
+
+    fn print(&self, valid: bool, files: usize) -> anyhow::Result<()> {
+        for warning in &self.warnings {
+            terminal::complain(&format!("warning: {warning}"));
+        }
+        for error in &self.errors {
+            terminal::complain(&format!("error: {error}"));
+        }
+        for line in &self.lines {
+            terminal::complain(&format!("error: {line}"));
+        }
+        if valid {
+            terminal::answer(&format!("{files} file{} valid", if files == 1 { "" } else { "s" }))?;
+        }
+        Ok(())
+    }
+}

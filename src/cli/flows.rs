@@ -1,0 +1,84 @@
+//! `nsgwatch flows`: the flows that the running agent knows, most recently seen first.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::{OutputFormat, block_on, terminal};
+use crate::config::DEFAULT_SOCKET;
+use crate::control::{FlowsAnswer, FlowsQuery, client};
+use crate::nsg::Access;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Socket of the agent
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    socket: PathBuf,
+
+    /// Only flows that are allowed, or only those that are denied
+    #[arg(long, value_name = "ACCESS", value_parser = clap::value_parser!(Access))]
+    access: Option<Access>,
+
+    /// The most flows to list, at most 10000
+    #[arg(long, value_name = "N", default_value_t = 100,
+          value_parser = clap::value_parser!(u64).range(1..=FlowsQuery::MOST as u64))]
+    limit: u64,
+
+    /// How to print the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: OutputFormat,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut path = format!("/v1/flows?limit={}", arguments.limit);
+    if let Some(access) = arguments.access {
+        path.push_str("&access=");
+        path.push_str(access.as_str());
+    }
+    let answer: FlowsAnswer = block_on(client::get(&arguments.socket, &path))?;
+    terminal::answer(&match arguments.output {
+        OutputFormat::Json => serde_json::to_string_pretty(&answer)?,
+        OutputFormat::Text => table(&answer),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(answer: &FlowsAnswer) -> String {
+    let titles =
+        ["ACCESS", "DIRECTION", "PROTO", "SOURCE", "DESTINATION", "RULE", "NSG", "PACKETS"];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    rows.extend(answer.flows.iter().map(row));
+    let mut text = terminal::columns(&rows);
+    if answer.more {
+        text.push_str("there are more; see --limit\n");
+    }
+    text
+}
+
+fn row(flow: &Value) -> Vec<String> {
+    let word = |field: &str| match flow.get(field) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let endpoint = |side: &str| {
+        let address = word(&format!("{side}.address"));
+        match flow.get(format!("{side}.port")) {
+            None => address,
+            Some(port) if address.contains(':') => format!("[{address}]:{port}"),
+            Some(port) => format!("{address}:{port}"),
+        }
+    };
+    let packets = format!("{}/{}", word("packets.to_destination"), word("packets.to_source"));
+    vec![
+        word("access"),
+        word("direction"),
+        word("network.transport"),
+        endpoint("source"),
+        endpoint("destination"),
+        word("security_rule.name"),
+        word("security_rule.ruleset.name"),
+        packets,
+    ]
+}

@@ -1,0 +1,93 @@
+//! The command line: one file a subcommand, each a thin caller of the rooms.
+//!
+//! Exit codes: 0 done, 1 failed (invalid rules for `check`), 2 wrong usage, 3 Deny with `verify --exit-code`,
+//! 4 no agent reachable, 78 the agent can not start with this configuration.
+
+mod check;
+mod flows;
+mod run;
+mod status;
+mod terminal;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::control::client::ClientError;
+
+const AFTER_HELP: &str = "\
+Examples:
+  nsgwatch run --interface eth0 --nic-nsg web-nic.json --subnet-nsg web-subnet.json
+  nsgwatch verify --direction inbound --protocol tcp --local 10.0.0.4:443 --remote 203.0.113.9:50211
+  nsgwatch check web-nic.json web-subnet.json
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Deny with `verify --exit-code`, 4 no agent reachable,
+78 the agent can not start with this configuration.";
+
+/// Watches an interface and says of every flow which Azure network security rule allows or denies it.
+///
+/// It watches; it never blocks a packet.
+#[derive(Debug, Parser)]
+#[command(name = "nsgwatch", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch an interface and answer questions on the socket
+    Run(run::Arguments),
+    /// Ask what the rules say of a packet that nobody sent
+    Verify(verify::Arguments),
+    /// Check rule files: all errors at once, each with its place
+    Check(check::Arguments),
+    /// Show how the running agent is doing
+    Status(status::Arguments),
+    /// List the flows that the running agent knows
+    Flows(flows::Arguments),
+}
+
+/// How a command prints its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Exit codes beside success.
+mod exit {
+    pub(super) const FAILED: u8 = 1;
+    pub(super) const USAGE: u8 = 2;
+    pub(super) const DENIED: u8 = 3;
+    pub(super) const NOT_REACHABLE: u8 = 4;
+    /// `EX_CONFIG` of sysexits.h; systemd does not restart after it.
+    pub(super) const CONFIGURATION: u8 = 78;
+}
+
+/// Reads the command line, does what it says and returns the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let command = CommandLine::parse().command;
+    let done = match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Flows(arguments) => flows::run(&arguments),
+    };
+    done.unwrap_or_else(|error| {
+        terminal::complain(&format!("error: {error:#}"));
+        let not_reachable = matches!(error.downcast_ref(), Some(ClientError::NotReachable { .. }));
+        ExitCode::from(if not_reachable { exit::NOT_REACHABLE } else { exit::FAILED })
+    })
+}
+
+/// Runs a short dialogue with the agent to its end.
+fn block_on<T>(dialogue: impl Future<Output = Result<T, ClientError>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(dialogue)?)
+}

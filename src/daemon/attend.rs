@@ -1,0 +1,89 @@
+//! The loop of the main thread: the socket, the signals and the desk, until the capture thread has ended.
+//!
+//! SIGHUP reloads the rules and reopens the output; SIGTERM and SIGINT end the agent, the second one at once.
+
+use std::sync::Arc;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::capture_loop::{CaptureReport, Command};
+use super::desk::Desk;
+use super::{DaemonError, Reload};
+use crate::control::server::{Limits, Server, Sources};
+use crate::report::WriterHandle;
+
+/// Questions that may wait for the desk.
+const WAITING_QUESTIONS: usize = 64;
+
+/// Runs until the capture thread has ended, and returns what it reports.
+pub(super) async fn attend(
+    mut desk: Desk,
+    server: &Server,
+    reload: &Reload,
+    mut capture_ended: oneshot::Receiver<Result<CaptureReport, DaemonError>>,
+    writer: &WriterHandle,
+) -> Result<CaptureReport, DaemonError> {
+    let mut hangup = listen(SignalKind::hangup())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let (questions, mut asked) = mpsc::channel(WAITING_QUESTIONS);
+    let sources = Sources {
+        policy: Arc::clone(&desk.policy),
+        questions,
+        counters: Arc::clone(&desk.clients),
+    };
+    let serve = server.serve(sources, Limits::default());
+    tokio::pin!(serve);
+    tracing::info!(interface = desk.interface.name, "watching");
+    tell_systemd(&[NotifyState::Ready]);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            report = &mut capture_ended => return report.unwrap_or(Err(DaemonError::CaptureGone)),
+            failed = &mut serve => return Err(failed.into()),
+            Some(question) = asked.recv() => desk.answer(question).await,
+            _ = hangup.recv() => {
+                tell_systemd(&reloading());
+                writer.reopen();
+                desk.reload(reload);
+                tell_systemd(&[NotifyState::Ready]);
+            }
+            _ = stop_asked(&mut terminate, &mut interrupt) => {
+                if stopping {
+                    return Err(DaemonError::Impatient);
+                }
+                stopping = true;
+                tell_systemd(&[NotifyState::Stopping]);
+                desk.capture.send(Command::Stop);
+            }
+            () = writer.reader_gone(), if !stopping => {
+                stopping = true;
+                desk.capture.send(Command::Stop);
+            }
+        }
+    }
+}
+
+async fn stop_asked(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, DaemonError> {
+    signal(kind).map_err(|source| DaemonError::Start { part: "signal handling", source })
+}
+
+/// The time lets systemd tell this reload from an earlier one (`Type=notify-reload`).
+fn reloading() -> Vec<NotifyState<'static>> {
+    [Ok(NotifyState::Reloading), NotifyState::monotonic_usec_now()].into_iter().flatten().collect()
+}
+
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "can not notify systemd");
+    }
+}

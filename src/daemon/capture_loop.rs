@@ -1,0 +1,191 @@
+//! The capture thread: owns the ring and the engine by value, so the packet path takes no lock.
+//!
+//! In come blocks of frames and commands, out go events to the record queue. Between two blocks it answers
+//! questions; once a second it lets idle flows end. It never waits for anything but the next block.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::DaemonError;
+use super::clock::Clock;
+use crate::capture::ring::{KernelCounters, Ring, Wake};
+use crate::classifier::Policy;
+use crate::control::FlowsQuery;
+use crate::engine::{Counters, Engine, Event, FlowFilter, FlowRecord};
+use crate::flow::{Direction, Timestamp};
+use crate::packet::{self, Packet};
+use crate::report::RecordQueue;
+
+/// How often idle flows are looked for, in nanoseconds.
+const TICK_NS: u64 = 1_000_000_000;
+/// The longest sleep without a packet.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Flows that are ended, or places of the table that are looked at, between two hand-overs.
+const SLICE: usize = 16_384;
+
+/// What the capture thread can be asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Tell the counters.
+    Report(oneshot::Sender<CaptureReport>),
+    /// List live flows.
+    Flows(FlowsQuery, oneshot::Sender<Vec<FlowRecord>>),
+    /// Judge new flows by another policy.
+    Replace(Arc<Policy>),
+    /// Take no more packets in, judge those that are there, end all flows and return.
+    Stop,
+}
+
+/// The counters of both ends of the packet path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CaptureReport {
+    pub(super) kernel: KernelCounters,
+    pub(super) engine: Counters,
+}
+
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Stop,
+}
+
+/// Everything the capture thread owns.
+#[derive(Debug)]
+pub(super) struct CaptureLoop {
+    ring: Ring,
+    engine: Engine,
+    queue: RecordQueue,
+    commands: Receiver<Command>,
+    clock: Clock,
+    packets: Vec<(Timestamp, Direction, Packet)>,
+    events: Vec<Event>,
+    next_tick_ns: u64,
+}
+
+impl CaptureLoop {
+    pub(super) fn new(
+        ring: Ring,
+        engine: Engine,
+        queue: RecordQueue,
+        commands: Receiver<Command>,
+    ) -> Self {
+        Self {
+            ring,
+            engine,
+            queue,
+            commands,
+            clock: Clock::default(),
+            packets: Vec::new(),
+            events: Vec::new(),
+            next_tick_ns: 0,
+        }
+    }
+
+    /// Runs until it is told to stop, or until nobody is left who could tell it.
+    pub(super) fn run(mut self) -> Result<CaptureReport, DaemonError> {
+        loop {
+            self.wait(LONGEST_WAIT)?;
+            let mut block = true;
+            while block {
+                block = self.judge_block();
+                if self.obey()? == Next::Stop {
+                    return self.stop();
+                }
+                self.tick();
+            }
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration) -> Result<Wake, DaemonError> {
+        let wake = self.ring.wait(timeout).map_err(DaemonError::Capture)?;
+        if wake == Wake::InterfaceDown {
+            tracing::warn!("the interface went down; waiting for it to come up again");
+        }
+        Ok(wake)
+    }
+
+    /// Judges the frames of one block; `false` where no block is ready. The kernel gets the block back before the
+    /// flows are looked up.
+    fn judge_block(&mut self) -> bool {
+        let Some(block) = self.ring.next_block() else { return false };
+        self.clock.read();
+        for frame in block.frames() {
+            match packet::parse(frame.link, frame.bytes, frame.wire_length) {
+                Ok(packet) => {
+                    let now = self.clock.place(frame.unix_ns);
+                    self.packets.push((now, frame.direction, packet));
+                }
+                Err(reason) => self.engine.skip(reason),
+            }
+        }
+        drop(block);
+        self.engine.observe_block(&self.packets, &mut self.events);
+        self.packets.clear();
+        self.queue.send(&mut self.events);
+        true
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.read();
+        if now.monotonic_ns >= self.next_tick_ns {
+            let more = self.engine.expire(now, &mut self.events);
+            self.next_tick_ns = if more { now.monotonic_ns } else { now.monotonic_ns + TICK_NS };
+            self.queue.send(&mut self.events);
+        }
+    }
+
+    fn obey(&mut self) -> Result<Next, DaemonError> {
+        loop {
+            match self.commands.try_recv() {
+                Err(TryRecvError::Empty) => return Ok(Next::GoOn),
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(Next::Stop),
+                Ok(Command::Replace(policy)) => self.engine.replace_policy(policy),
+                Ok(Command::Report(reply)) => {
+                    // Who no longer waits for the answer does not need it.
+                    let _gone = reply.send(self.report()?);
+                }
+                Ok(Command::Flows(query, reply)) => {
+                    let _gone = reply.send(self.flows(&query));
+                }
+            }
+        }
+    }
+
+    fn report(&mut self) -> Result<CaptureReport, DaemonError> {
+        let kernel = self.ring.statistics().map_err(DaemonError::Capture)?;
+        Ok(CaptureReport { kernel, engine: self.engine.counters() })
+    }
+
+    /// Reads the table in slices, with the blocks that came meanwhile in between.
+    fn flows(&mut self, query: &FlowsQuery) -> Vec<FlowRecord> {
+        let filter = FlowFilter { access: query.access, ..FlowFilter::default() };
+        let mut found = Vec::new();
+        let mut from = Some(0);
+        while let Some(place) = from {
+            from = self.engine.flows(place, SLICE, &filter, query.limit, &mut found);
+            self.judge_block();
+        }
+        found
+    }
+
+    /// Closes the books: after this the kernel's packets equal those that were parsed, skipped and dropped.
+    fn stop(mut self) -> Result<CaptureReport, DaemonError> {
+        self.ring.stop_intake().map_err(DaemonError::Open)?;
+        let settle_time = self.ring.settle_time();
+        loop {
+            while self.judge_block() {}
+            if self.wait(settle_time)? == Wake::TimedOut {
+                break;
+            }
+        }
+        let mut more = true;
+        while more {
+            more = self.engine.finish(SLICE, &mut self.events);
+            self.queue.send_all(&mut self.events);
+        }
+        self.report()
+    }
+}
