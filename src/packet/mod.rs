@@ -33,8 +33,7 @@ pub fn parse(link: LinkType, frame: &[u8], wire_length: u32) -> Result<Packet, S
     if let Some((tuple, kind)) = plain::read(link, frame) {
         return Ok(Packet { tuple, kind, fragment: Fragment::Whole, wire_length });
     }
-    let content = sliced::read(link, frame)?;
-    let sliced::Content { tuple, kind, fragment } = content;
+    let sliced::Content { tuple, kind, fragment } = sliced::read(link, frame)?;
     Ok(Packet { tuple, kind, fragment, wire_length })
 }
 

@@ -199,7 +199,8 @@ impl Ring {
     }
 
     /// Waits until a block is ready, but not longer than `timeout` (rounded up to milliseconds). A ready block
-    /// costs no system call. May return [`Wake::Woken`] without a reason.
+    /// costs no system call, and is told before a wake-up: a busy reader looks at its messages between two blocks.
+    /// May return [`Wake::Woken`] without a reason.
     ///
     /// # Errors
     ///
