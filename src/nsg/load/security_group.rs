@@ -220,6 +220,7 @@ impl<'a> GroupReader<'a> {
 
     /// Reads the rules of both lists; the six default rules are added where the document has none.
     fn rules(&self, findings: &mut Findings) -> Option<(Vec<SecurityRule>, Vec<TagReference>)> {
+        let before = findings.errors.len();
         let user = self.list(Kind::User, findings);
         let default = self.list(Kind::Default, findings);
         if user.is_none() && default.is_none() {
@@ -243,7 +244,7 @@ impl<'a> GroupReader<'a> {
         }
         if default_is_absent {
             rules.extend(default_security_rules());
-        } else {
+        } else if findings.errors.len() == before {
             self.refuse_open_end(&rules, findings);
         }
         Some((rules, tags))
@@ -316,8 +317,7 @@ impl<'a> GroupReader<'a> {
                     && rule.source_ports.is_any()
                     && rule.destination_ports.is_any()
             };
-            // Rules that failed to load are missing here and have been reported already.
-            if findings.errors.is_empty() && !rules.iter().any(decides_all) {
+            if !rules.iter().any(decides_all) {
                 let message = format!("no {direction} rule decides about every packet");
                 let hint = "give all six default rules, or leave the field out";
                 let position = self.node.position;

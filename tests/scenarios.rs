@@ -1,0 +1,185 @@
+//! Runs every file of `tests/scenarios`: rules in Azure's shape, then questions with the expected answer, or the
+//! errors that the rules must be refused with.
+//!
+//! Each file names its source and holds `scenarios`; each scenario has `subnet` and `nic` (a network security group),
+//! `virtualNetwork` (prefixes), and either `cases` (direction, protocol, local and remote as `address:port`, access,
+//! rule in IP flow verify's spelling, nsg, layer; a port `*` stands for every port) or `errors` (rule, field, code, a
+//! part of the message). Both the oracle and the compiled policy must give each answer.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use nsgwatch::classifier::Policy;
+use nsgwatch::flow::{Direction, FiveTuple, Ports, Protocol};
+use nsgwatch::nsg::load::{LoadError, Loaded, SourceFile, Sources, load};
+use nsgwatch::nsg::{Access, Verdict, evaluate};
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScenarioFile {
+    source: String,
+    scenarios: Vec<Scenario>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Scenario {
+    title: String,
+    virtual_network: Vec<ipnet::IpNet>,
+    #[serde(default)]
+    internet: Option<Vec<ipnet::IpNet>>,
+    #[serde(default)]
+    service_tags: Option<Value>,
+    #[serde(default)]
+    subnet: Option<Value>,
+    #[serde(default)]
+    nic: Option<Value>,
+    #[serde(default)]
+    cases: Vec<Case>,
+    #[serde(default)]
+    errors: Vec<ExpectedError>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    direction: String,
+    protocol: String,
+    local: String,
+    remote: String,
+    access: Access,
+    rule: Option<String>,
+    nsg: Option<String>,
+    layer: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectedError {
+    rule: String,
+    field: String,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+/// Ports that stand for "every port" in a question.
+const SAMPLE_PORTS: [u16; 6] = [0, 1, 80, 443, 49_152, 65_535];
+
+#[test]
+fn every_scenario_is_answered_as_its_source_says() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() >= 21, "only {} scenario files", paths.len());
+    for path in paths {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let file: ScenarioFile = serde_json::from_str(&fs::read_to_string(&path).unwrap())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(!file.source.is_empty() && !file.scenarios.is_empty(), "{name}");
+        for scenario in &file.scenarios {
+            run(scenario, &format!("{name}: {}", scenario.title));
+        }
+    }
+}
+
+fn run(scenario: &Scenario, title: &str) {
+    let outcome = load_scenario(scenario);
+    assert_ne!(scenario.cases.is_empty(), scenario.errors.is_empty(), "{title}: one of the two");
+    if scenario.cases.is_empty() {
+        assert_refused(&outcome.expect_err(title), &scenario.errors, title);
+        return;
+    }
+    let rules = outcome.unwrap_or_else(|errors| panic!("{title}: {errors:#?}")).rules;
+    let policy = Policy::compile(rules.clone(), 1);
+    for case in &scenario.cases {
+        let direction: Direction = case.direction.parse().unwrap();
+        for tuple in case.tuples(direction) {
+            let title = format!("{title}: {direction} {tuple}");
+            case.assert_answer(&evaluate(&rules, direction, &tuple), &format!("{title}: oracle"));
+            case.assert_answer(&policy.classify(direction, &tuple), &format!("{title}: policy"));
+        }
+    }
+}
+
+fn load_scenario(scenario: &Scenario) -> Result<Loaded, Vec<LoadError>> {
+    let text = |value: &Option<Value>| value.as_ref().map(ToString::to_string);
+    let (subnet, nic, tags) =
+        (text(&scenario.subnet), text(&scenario.nic), text(&scenario.service_tags));
+    load(&Sources {
+        subnet: source("subnet.json", subnet.as_deref()),
+        nic: source("nic.json", nic.as_deref()),
+        service_tags: source("service-tags.json", tags.as_deref()),
+        virtual_network: scenario.virtual_network.clone(),
+        internet: scenario.internet.clone(),
+    })
+}
+
+fn source<'a>(name: &'a str, text: Option<&'a str>) -> Option<SourceFile<'a>> {
+    Some(SourceFile { name, text: text?, group: None })
+}
+
+fn assert_refused(errors: &[LoadError], expected: &[ExpectedError], title: &str) {
+    assert_eq!(errors.len(), expected.len(), "{title}: {errors:#?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert_eq!(error.place.rule.as_deref(), Some(expected.rule.as_str()), "{title}: {error}");
+        assert_eq!(error.place.field.as_deref(), Some(expected.field.as_str()), "{title}: {error}");
+        assert_eq!(error.code, expected.code.as_deref(), "{title}: {error}");
+        let part = expected.message.as_deref().unwrap_or_default();
+        assert!(error.to_string().contains(part), "{title}: {error}");
+    }
+}
+
+impl Case {
+    fn assert_answer(&self, verdict: &Verdict, title: &str) {
+        let rule = verdict.rule.as_deref();
+        assert_eq!(verdict.access, self.access, "{title}: {rule:?}");
+        assert_eq!(rule.map(|rule| rule.azure_name()), self.rule, "{title}");
+        assert_eq!(rule.map(|rule| rule.ruleset.clone()), self.nsg, "{title}");
+        assert_eq!(rule.map(|rule| rule.layer.to_string()), self.layer, "{title}");
+    }
+
+    /// The packets the question stands for: one, or one for each sample port.
+    fn tuples(&self, direction: Direction) -> Vec<FiveTuple> {
+        let protocol: Protocol = self.protocol.parse().unwrap();
+        let ((local, local_ports), (remote, remote_ports)) =
+            (endpoint(&self.local), endpoint(&self.remote));
+        let packet = |local_port: Option<u16>, remote_port: Option<u16>| {
+            let outbound = FiveTuple {
+                protocol,
+                source: local,
+                destination: remote,
+                ports: match local_port.zip(remote_port) {
+                    Some((source, destination)) => Ports::Pair { source, destination },
+                    None => Ports::Absent,
+                },
+            };
+            match direction {
+                Direction::Outbound => outbound,
+                Direction::Inbound => outbound.reversed(),
+            }
+        };
+        let mut tuples = Vec::new();
+        for local_port in &local_ports {
+            tuples.extend(remote_ports.iter().map(|remote| packet(*local_port, *remote)));
+        }
+        tuples
+    }
+}
+
+/// Reads `address`, `address:port`, `[address]:port`, or `*` for the port.
+fn endpoint(text: &str) -> (IpAddr, Vec<Option<u16>>) {
+    if let Ok(address) = text.parse() {
+        return (address, vec![None]);
+    }
+    let (address, port) = text.rsplit_once(':').unwrap();
+    let address = address.trim_start_matches('[').trim_end_matches(']').parse().unwrap();
+    let ports = match port {
+        "*" => SAMPLE_PORTS.iter().copied().map(Some).collect(),
+        port => vec![Some(port.parse().unwrap())],
+    };
+    (address, ports)
+}
