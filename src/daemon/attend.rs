@@ -17,14 +17,13 @@ use crate::report::WriterHandle;
 /// Questions that may wait for the desk.
 const WAITING_QUESTIONS: usize = 64;
 
-/// Runs until the capture thread has ended, and returns what it reports.
+/// Runs until the capture thread has ended; returns what it reports, and the writer that may still have work.
 pub(super) async fn attend(
     mut desk: Desk,
     server: &Server,
     reload: &Reload,
     mut capture_ended: oneshot::Receiver<Result<CaptureReport, DaemonError>>,
-    writer: &WriterHandle,
-) -> Result<CaptureReport, DaemonError> {
+) -> Result<(CaptureReport, WriterHandle), DaemonError> {
     let mut hangup = listen(SignalKind::hangup())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -38,15 +37,19 @@ pub(super) async fn attend(
     tokio::pin!(serve);
     tracing::info!(interface = desk.interface.name, "watching");
     tell_systemd(&[NotifyState::Ready]);
+    let reader_gone = Arc::clone(&desk.reader_gone);
     let mut stopping = false;
     loop {
         tokio::select! {
-            report = &mut capture_ended => return report.unwrap_or(Err(DaemonError::CaptureGone)),
+            report = &mut capture_ended => {
+                let report = report.unwrap_or(Err(DaemonError::CaptureGone))?;
+                return Ok((report, desk.records));
+            }
             failed = &mut serve => return Err(failed.into()),
             Some(question) = asked.recv() => desk.answer(question).await,
             _ = hangup.recv() => {
                 tell_systemd(&reloading());
-                writer.reopen();
+                desk.records.reopen();
                 desk.reload(reload);
                 tell_systemd(&[NotifyState::Ready]);
             }
@@ -58,7 +61,7 @@ pub(super) async fn attend(
                 tell_systemd(&[NotifyState::Stopping]);
                 desk.capture.send(Command::Stop);
             }
-            () = writer.reader_gone(), if !stopping => {
+            () = reader_gone.notified(), if !stopping => {
                 stopping = true;
                 desk.capture.send(Command::Stop);
             }

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::DaemonError;
 use super::clock::Clock;
+use super::{DaemonError, PATIENCE};
 use crate::capture::ring::{KernelCounters, Ring, Wake};
 use crate::classifier::Policy;
 use crate::control::FlowsQuery;
@@ -181,10 +181,11 @@ impl CaptureLoop {
                 break;
             }
         }
+        let deadline = Instant::now() + PATIENCE;
         let mut more = true;
         while more {
             more = self.engine.finish(SLICE, &mut self.events);
-            self.queue.send_all(&mut self.events);
+            self.queue.send_waiting(&mut self.events, deadline);
         }
         self.report()
     }

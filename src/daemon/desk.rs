@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::capture_loop::{CaptureReport, Command};
 use super::clock::Clock;
@@ -24,7 +24,7 @@ use crate::control::status::{
 };
 use crate::control::{FlowsAnswer, FlowsQuery, Question};
 use crate::nsg::NetworkSecurityGroup;
-use crate::report::{RecordCounters, json_lines};
+use crate::report::{JsonLines, WriterHandle};
 
 /// The way to the capture thread: a command, and a wake-up so that it is seen at once.
 #[derive(Debug, Clone)]
@@ -51,7 +51,9 @@ pub(super) struct Desk {
     pub(super) interface: Interface,
     pub(super) policy: Arc<ArcSwap<Policy>>,
     pub(super) capture: CaptureHandle,
-    pub(super) records: Arc<RecordCounters>,
+    pub(super) records: WriterHandle,
+    /// Told when the other side of standard output was closed.
+    pub(super) reader_gone: Arc<Notify>,
     pub(super) clients: Arc<ServerCounters>,
     pub(super) started_ns: u64,
     pub(super) loaded_ns: u64,
@@ -84,13 +86,13 @@ impl Desk {
         let more = flows.len() > limit;
         flows.truncate(limit);
         flows.sort_by_key(|flow| std::cmp::Reverse(flow.last));
-        let interface = &self.interface.name;
-        let flows = flows.iter().map(|flow| json_lines::flow_value(flow, interface)).collect();
-        FlowsAnswer { more, flows }
+        let mut lines = JsonLines::new(&self.interface.name);
+        FlowsAnswer { more, flows: flows.iter().map(|flow| lines.live(flow)).collect() }
     }
 
     fn status(&self, report: CaptureReport) -> Status {
         let now = Clock::default().read();
+        let records = self.records.counters();
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -109,9 +111,9 @@ impl Desk {
             engine: report.engine,
             flow_limit: self.settings.max_flows.into(),
             records: RecordStatus {
-                written: load(&self.records.written),
-                lost_queue_full: load(&self.records.lost_queue_full),
-                lost_write_failed: load(&self.records.lost_write_failed),
+                written: records.written,
+                lost_queue_full: records.lost_queue_full,
+                lost_write_failed: records.lost_write,
             },
             clients: ClientStatus {
                 accepted: load(&self.clients.accepted),

@@ -15,11 +15,12 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use self::capture_loop::{CaptureLoop, CaptureReport};
 use self::clock::Clock;
@@ -34,7 +35,10 @@ use crate::control::server::{Server, ServerError};
 use crate::engine::{Engine, Limits};
 use crate::flow_table::Timeouts;
 use crate::privilege::{self, PrivilegeError};
-use crate::report::{RecordCounters, RecordFormat, ReportError, Sink, Writer};
+use crate::report::{self, Output, RecordCounters, RecordWriter, ReportError, Sink};
+
+/// How long the last records may take to be written; less than systemd waits before it kills.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why the agent can not start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -131,15 +135,22 @@ pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> 
     let ring = Ring::open(&interface, &ring_settings(&settings))?;
     let waker = ring.waker();
     let server = Server::bind(&settings.socket)?;
-    let sink = Sink::open(settings.output.as_deref())?;
+    let output = Output::open(settings.output.clone().map_or(Sink::Stdout, Sink::File))?;
     privilege::drop_all()?;
 
     let policy = load_policy(&settings.rules, &interface.connected_prefixes(), 1)?;
     let policy = Arc::new(policy);
-    let format = record_format(&settings);
-    let (queue, writer) =
-        Writer::start(sink, format, interface.name.clone(), settings.record_queue as usize)
-            .map_err(|source| DaemonError::Start { part: "the record writer", source })?;
+    let reader_gone = Arc::new(Notify::new());
+    let (queue, writer) = RecordWriter {
+        output,
+        format: record_format(&settings),
+        interface_name: interface.name.clone(),
+        queue_limit: settings.record_queue as usize,
+    }
+    .start({
+        let reader_gone = Arc::clone(&reader_gone);
+        move || reader_gone.notify_one()
+    })?;
     let seed = RandomState::new().hash_one(0);
     let engine = Engine::new(Arc::clone(&policy), limits(&settings), seed);
     let (commands, received) = mpsc::channel();
@@ -156,7 +167,8 @@ pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> 
         interface,
         policy: Arc::new(ArcSwap::new(policy)),
         capture: CaptureHandle { commands, waker },
-        records: writer.counters(),
+        records: writer,
+        reader_gone,
         clients: Arc::default(),
         started_ns,
         loaded_ns: started_ns,
@@ -166,10 +178,10 @@ pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> 
         .enable_all()
         .build()
         .map_err(|source| DaemonError::Start { part: "the socket's runtime", source })?;
-    let report = runtime.block_on(attend::attend(desk, &server, reload, capture_ended, &writer))?;
+    let (report, records) =
+        runtime.block_on(attend::attend(desk, &server, reload, capture_ended))?;
     let _sent = thread.join();
-    let records = writer.finish();
-    Ok(summary(&report, &records))
+    Ok(summary(&report, &records.finish(PATIENCE)))
 }
 
 /// Reads and compiles the rules.
@@ -203,16 +215,16 @@ fn limits(settings: &Settings) -> Limits {
 }
 
 /// People at a terminal get text, programs get JSON, unless told otherwise.
-fn record_format(settings: &Settings) -> RecordFormat {
+fn record_format(settings: &Settings) -> report::Format {
     let at_terminal = settings.output.is_none() && io::stdout().is_terminal();
     match settings.format {
-        Some(Format::Text) => RecordFormat::Text { colour: at_terminal },
-        None if at_terminal => RecordFormat::Text { colour: true },
-        Some(Format::Json) | None => RecordFormat::Json,
+        Some(Format::Text) => report::Format::Text { colour: at_terminal },
+        None if at_terminal => report::Format::Text { colour: true },
+        Some(Format::Json) | None => report::Format::Json,
     }
 }
 
-fn summary(report: &CaptureReport, records: &RecordCounts) -> Summary {
+fn summary(report: &CaptureReport, records: &RecordCounters) -> Summary {
     let engine = &report.engine;
     Summary {
         event: "summary",
@@ -225,6 +237,6 @@ fn summary(report: &CaptureReport, records: &RecordCounts) -> Summary {
         flows_allowed: engine.verdicts.allow,
         flows_denied: engine.verdicts.deny,
         records_written: records.written,
-        records_lost: records.lost(),
+        records_lost: records.lost_queue_full + records.lost_write,
     }
 }

@@ -2,7 +2,13 @@
 //! through its own command line, ended by SIGTERM.
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of this module")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -166,15 +172,17 @@ impl Finished {
             self.count("parsed") + self.count("skipped") + self.count("kernel_drops"),
             "{summary}"
         );
-        assert_eq!(self.count("packets"), self.count("parsed") + self.count("skipped"), "{summary}");
+        assert_eq!(
+            self.count("packets"),
+            self.count("parsed") + self.count("skipped"),
+            "{summary}"
+        );
         assert_eq!(self.count("records_lost"), 0, "{summary}");
         assert_eq!(self.count("records_written"), 2 * self.count("flows"), "{summary}");
         assert_eq!(self.records.len() as u64, self.count("records_written"), "{summary}");
         let sides = ["packets.to_destination", "packets.to_source"];
-        let in_flows: u64 = self
-            .ends()
-            .flat_map(|record| sides.map(|side| record[side].as_u64().unwrap()))
-            .sum();
+        let in_flows: u64 =
+            self.ends().flat_map(|record| sides.map(|side| record[side].as_u64().unwrap())).sum();
         assert_eq!(in_flows, self.count("parsed"), "{summary}");
     }
 
@@ -189,14 +197,23 @@ impl Finished {
         };
         let found: Vec<&Value> = self.records.iter().filter(meets).collect();
         match found[..] {
-            [start, end] if start["event"] == "flow_start" && end["event"] == "flow_end" => (start, end),
+            [start, end] if start["event"] == "flow_start" && end["event"] == "flow_end" => {
+                (start, end)
+            }
             _ => panic!("not one flow with {fields}: {found:#?}\nof {:#?}", self.records),
         }
     }
 }
 
 /// A rule as `az network nsg rule show` prints it.
-pub fn rule(name: &str, priority: u16, direction: &str, access: &str, protocol: &str, port: &str) -> Value {
+pub fn rule(
+    name: &str,
+    priority: u16,
+    direction: &str,
+    access: &str,
+    protocol: &str,
+    port: &str,
+) -> Value {
     json!({
         "name": name, "priority": priority, "direction": direction, "access": access, "protocol": protocol,
         "sourceAddressPrefix": "*", "sourcePortRange": "*",
