@@ -329,7 +329,8 @@ fn on_the_loopback_every_packet_is_judged_once() {
     let done = agent.stop();
     let (_, end) = done.flow(&json!({ "network.transport": "icmp" }));
     // Both ends of this flow are the same address, so the ways can not be told apart, but nothing counts twice.
-    let packets = ["packets.to_destination", "packets.to_source"].map(|way| end[way].as_u64().unwrap());
+    let packets =
+        ["packets.to_destination", "packets.to_source"].map(|way| end[way].as_u64().unwrap());
     assert_eq!(packets.iter().sum::<u64>(), 6, "{end}");
     assert_eq!(end["access"], "Allow", "{end}");
     assert_eq!(end.get("security_rule.name"), None, "no group, so no rule: {end}");

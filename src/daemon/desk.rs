@@ -87,7 +87,12 @@ impl Desk {
         flows.truncate(limit);
         flows.sort_by_key(|flow| std::cmp::Reverse(flow.last));
         let mut lines = JsonLines::new(&self.interface.name);
-        FlowsAnswer { more, flows: flows.iter().map(|flow| lines.live(flow)).collect() }
+        let value = |flow| {
+            let mut line = String::new();
+            lines.render_live(flow, &mut line);
+            serde_json::from_str(&line).unwrap_or_default()
+        };
+        FlowsAnswer { more, flows: flows.iter().map(value).collect() }
     }
 
     fn status(&self, report: CaptureReport) -> Status {

@@ -1,0 +1,130 @@
+//! Where lines are written to: standard output or a file, never with a torn line between two whole ones.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What records are written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sink {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to; created with mode 0640 where it is missing.
+    File(PathBuf),
+}
+
+/// Why records can not be written at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The file can not be opened.
+    #[error("open {path} for records: {source}", path = path.display())]
+    Open {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Standard output can not be used.
+    #[error("use standard output for records: {0}")]
+    Stdout(io::Error),
+    /// The thread that writes can not be started.
+    #[error("start the thread that writes records: {0}")]
+    Thread(io::Error),
+}
+
+/// How long to wait before a write is tried again that the other side is not ready for.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// An open sink. Opened apart from the writer's start, because it may take privileges that are dropped between.
+#[derive(Debug)]
+pub struct Output {
+    sink: Sink,
+    file: File,
+    /// The last thing written is the beginning of a line that could not be taken back.
+    torn: bool,
+}
+
+impl Output {
+    /// Opens the sink.
+    ///
+    /// # Errors
+    /// The file, or standard output, can not be used.
+    pub fn open(sink: Sink) -> Result<Self, ReportError> {
+        let file = match &sink {
+            Sink::Stdout => {
+                File::from(io::stdout().as_fd().try_clone_to_owned().map_err(ReportError::Stdout)?)
+            }
+            Sink::File(path) => open_file(path)?,
+        };
+        Ok(Self { sink, file, torn: false })
+    }
+
+    /// Opens the file at the path anew, after it was renamed. Where that fails the old one stays in use.
+    pub(super) fn reopen(&mut self) -> Result<(), ReportError> {
+        if let Sink::File(path) = &self.sink {
+            self.file = open_file(path)?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+
+    /// Writes whole lines. Returns how many of them are written, and the error that kept the others from it.
+    pub(super) fn write_lines(&mut self, lines: &[u8]) -> (u64, io::Result<()>) {
+        if self.torn {
+            if let (_, Err(error)) = write_all(&mut self.file, b"\n") {
+                return (0, Err(error));
+            }
+            self.torn = false;
+        }
+        let (length, result) = write_all(&mut self.file, lines);
+        let written = lines.get(..length).unwrap_or_default();
+        let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let torn = length - whole;
+        if torn > 0 && self.take_back(torn).is_err() {
+            self.torn = true;
+        }
+        let count = written.iter().filter(|byte| **byte == b'\n').count();
+        (count as u64, result)
+    }
+
+    /// Cuts the last bytes off the file; fails on anything but a file.
+    fn take_back(&mut self, bytes: usize) -> io::Result<()> {
+        let metadata = self.file.metadata()?;
+        if !metadata.is_file() {
+            return Err(ErrorKind::Unsupported.into());
+        }
+        self.file.set_len(metadata.len().saturating_sub(bytes as u64))?;
+        // Standard output that goes to a file need not be open for appending.
+        self.file.seek(SeekFrom::End(0))?;
+        Ok(())
+    }
+}
+
+fn open_file(path: &Path) -> Result<File, ReportError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(path)
+        .map_err(|source| ReportError::Open { path: path.to_owned(), source })
+}
+
+/// Writes all bytes, or as many as possible; returns how many.
+fn write_all(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut done = 0;
+    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
+            Ok(0) => return (done, Err(ErrorKind::WriteZero.into())),
+            Ok(length) => done += length,
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted => {}
+                ErrorKind::WouldBlock => std::thread::sleep(RETRY),
+                _ => return (done, Err(error)),
+            },
+        }
+    }
+    (done, Ok(()))
+}
