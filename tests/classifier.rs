@@ -458,6 +458,6 @@ fn rows_too_many_to_lie_flat_answer_the_same() {
 fn more_classes_than_the_budget_holds_are_refused_in_plain_words() {
     let rules = scattered(1000, 1000);
     let error = Policy::compile(rules, 1).unwrap_err();
-    assert!(matches!(error, CompileError::TooManyClasses { .. }));
+    assert!(matches!(error, CompileError::TooLarge { .. }));
     assert!(error.to_string().contains("fewer or less scattered prefixes"), "{error}");
 }

@@ -57,25 +57,13 @@ pub const MEMORY_BUDGET: usize = 64 << 20;
 /// Why rules can not be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// The address and port lists overlap in too many different ways.
+    /// The lists of addresses and ports overlap in too many different ways, or are too long.
     #[error(
-        "the rules overlap in so many ways that the tables would take more than {budget} bytes \
-         ({classes} different sets of rules met so far); use fewer or less scattered prefixes"
-    )]
-    TooManyClasses {
-        /// Distinct rows met when the budget was spent.
-        classes: usize,
-        /// The budget in bytes.
-        budget: usize,
-    },
-    /// The tables themselves are too large.
-    #[error(
-        "the tables would take {bytes} bytes, more than {budget}; use fewer or less scattered prefixes"
+        "the compiled rules would take more than {budget} bytes: their address and port lists overlap \
+         in too many different ways; use fewer or less scattered prefixes"
     )]
     TooLarge {
-        /// What the tables would take.
-        bytes: usize,
-        /// The budget in bytes.
+        /// What the tables may take, in bytes.
         budget: usize,
     },
 }
@@ -215,7 +203,7 @@ impl Compiled {
         }
         let table = Table::compile(&rules, segments, &applied.service_tags, budget)?;
         if table.bytes() > budget {
-            return Err(CompileError::TooLarge { bytes: table.bytes(), budget });
+            return Err(CompileError::TooLarge { budget: MEMORY_BUDGET });
         }
         Ok(Self { table, layers, provenance })
     }

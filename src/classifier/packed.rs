@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::CompileError;
+use super::{CompileError, MEMORY_BUDGET};
 
 /// Bits of a word.
 pub(super) const WORD: usize = u64::BITS as usize;
@@ -114,7 +114,7 @@ impl RowCollector {
             return Ok(class);
         }
         if rows.bytes() + size_of_val(packed.as_slice()) > *budget {
-            return Err(CompileError::TooManyClasses { classes: rows.len(), budget: *budget });
+            return Err(CompileError::TooLarge { budget: MEMORY_BUDGET });
         }
         let class = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         rows.words.extend_from_slice(packed);

@@ -41,6 +41,8 @@ impl Shape {
 /// The class of every value on a line.
 #[derive(Debug)]
 pub(super) enum Trie {
+    /// All values are of class 0: no rule tells them apart.
+    OneClass,
     Wide(Blocks<u16, 256>),
     Narrow(Blocks<u16, 16>),
     Large(Blocks<u32, 16>),
@@ -49,6 +51,9 @@ pub(super) enum Trie {
 impl Trie {
     /// Builds the trie of a line that is cut into runs of classes below `classes`.
     pub(super) fn new<P: Position>(runs: &[Run<P>], classes: usize, shape: Shape) -> Self {
+        if runs.len() == 1 {
+            return Self::OneClass;
+        }
         if classes <= WIDE_CLASSES
             && let Some(wide) = Builder::<256>::build(runs, classes, shape.last, shape.wide_shift)
                 .narrowed()
@@ -67,6 +72,7 @@ impl Trie {
     #[inline]
     pub(super) fn find<const SHIFT: u32>(&self, value: u32) -> u32 {
         match self {
+            Self::OneClass => 0,
             Self::Wide(blocks) => blocks.find(value, SHIFT),
             Self::Narrow(blocks) => blocks.find(value, SHIFT),
             Self::Large(blocks) => blocks.find(value, SHIFT),
@@ -77,6 +83,7 @@ impl Trie {
     #[inline]
     pub(super) fn find_ipv6(&self, address: u128) -> u32 {
         match self {
+            Self::OneClass => 0,
             Self::Wide(blocks) => blocks.find_ipv6(address, Shape::IPV6.wide_shift),
             Self::Narrow(blocks) => blocks.find_ipv6(address, Shape::IPV6.narrow_shift),
             Self::Large(blocks) => blocks.find_ipv6(address, Shape::IPV6.narrow_shift),
@@ -86,6 +93,7 @@ impl Trie {
     /// Returns the bytes in use.
     pub(super) fn bytes(&self) -> usize {
         match self {
+            Self::OneClass => 0,
             Self::Wide(blocks) => blocks.bytes(),
             Self::Narrow(blocks) => blocks.bytes(),
             Self::Large(blocks) => blocks.bytes(),
