@@ -1,0 +1,36 @@
+//! How fast the classifier answers, beside the linear oracle and beside DPDK's rte_acl, on the same rules and packets.
+//!
+//! `cargo bench --bench classify` prints the tables. `-- check` compares five million packets a set with
+//! [`nsgwatch::nsg::evaluate`] instead; `-- quick` measures shorter. rte_acl takes part where the environment
+//! variable `RTE_ACL_DRIVER` names its driver: `benches/classify.sh` builds it and runs everything.
+//!
+//! A figure is the median over passes of one trace, single calls, nanoseconds a packet; the passes of all engines
+//! alternate, so that a busy machine is busy for all of them. Ratios come from such passes only.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measuring program: it draws numbers, prints tables, and stops where something is wrong"
+)]
+
+mod check;
+mod measure;
+mod random;
+mod rte_acl;
+mod sets;
+mod traces;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    match arguments.next().as_deref() {
+        Some("check") => check::all_sets(),
+        Some("quick") => measure::tables(300_000, 3),
+        None => measure::tables(2_000_000, 7),
+        Some(other) => eprintln!("`{other}` is not check or quick"),
+    }
+}

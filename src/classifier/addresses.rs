@@ -1,0 +1,108 @@
+//! The classes of the addresses of one side, source or destination, in both families.
+//!
+//! In come the address fields of the rules; a service tag is one list, however many rules name it. The families
+//! are apart: each has its own classes and its own table, so that IPv4 traffic never walks IPv6 blocks.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::CompileError;
+use super::packed::RowCollector;
+use super::sweep::{List, set, sweep};
+use super::trie::{Shape, Trie};
+use crate::nsg::{AddressPrefix, AddressSet, ServiceTags};
+
+/// The lists that the rules name on one side, and who names them.
+#[derive(Debug)]
+pub(super) struct AddressLists<'a> {
+    tags: &'a ServiceTags,
+    lists: Vec<(Cow<'a, AddressSet>, Vec<usize>)>,
+    numbers: HashMap<*const AddressSet, usize>,
+    always: Vec<u64>,
+}
+
+impl<'a> AddressLists<'a> {
+    /// Makes the lists of no rule; rows have `width` words.
+    pub(super) fn new(tags: &'a ServiceTags, width: usize) -> Self {
+        Self { tags, lists: Vec::new(), numbers: HashMap::new(), always: vec![0; width] }
+    }
+
+    /// Adds the address field of the rule with this bit. An unknown tag admits nothing, as in
+    /// [`crate::nsg::evaluate`]; the loaders refuse it long before.
+    pub(super) fn add(&mut self, rule: usize, field: &[AddressPrefix]) {
+        if field.contains(&AddressPrefix::Any) {
+            set(&mut self.always, rule);
+            return;
+        }
+        let mut networks: Vec<IpNet> = Vec::new();
+        for prefix in field {
+            match prefix {
+                AddressPrefix::Any => {}
+                AddressPrefix::Network(network) => networks.push(*network),
+                AddressPrefix::ServiceTag(name) => {
+                    if let Some(tag) = self.tags.get(name) {
+                        self.add_tag(rule, tag);
+                    }
+                }
+            }
+        }
+        if !networks.is_empty() {
+            self.lists.push((Cow::Owned(networks.into_iter().collect()), vec![rule]));
+        }
+    }
+
+    fn add_tag(&mut self, rule: usize, tag: &'a Arc<AddressSet>) {
+        let lists = &mut self.lists;
+        let number = *self.numbers.entry(Arc::as_ptr(tag)).or_insert_with(|| {
+            lists.push((Cow::Borrowed(tag), Vec::new()));
+            lists.len() - 1
+        });
+        if let Some((_, rules)) = lists.get_mut(number) {
+            rules.push(rule);
+        }
+    }
+
+    /// Cuts the IPv4 addresses into classes.
+    pub(super) fn ipv4(&self, rows: &mut RowCollector) -> Result<Trie, CompileError> {
+        let lists = self.lists.iter();
+        let lists: Vec<List<'_, u32>> =
+            lists.map(|(set, rules)| List { ranges: set.v4_ranges(), rules }).collect();
+        let runs = sweep(&lists, &self.always, rows)?;
+        Ok(Trie::new(&runs, rows.len(), Shape::IPV4))
+    }
+
+    /// Cuts the IPv6 addresses into classes.
+    pub(super) fn ipv6(&self, rows: &mut RowCollector) -> Result<Trie, CompileError> {
+        let lists = self.lists.iter();
+        let lists: Vec<List<'_, u128>> =
+            lists.map(|(set, rules)| List { ranges: set.v6_ranges(), rules }).collect();
+        let runs = sweep(&lists, &self.always, rows)?;
+        Ok(Trie::new(&runs, rows.len(), Shape::IPV6))
+    }
+}
+
+/// Address to class, for one side.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    pub(super) ipv4: Trie,
+    pub(super) ipv6: Trie,
+}
+
+impl Addresses {
+    /// Returns the class of an address within its family.
+    #[inline]
+    pub(super) fn class(&self, address: IpAddr) -> u32 {
+        match address {
+            IpAddr::V4(address) => self.ipv4.find::<16>(address.to_bits()),
+            IpAddr::V6(address) => self.ipv6.find_ipv6(address.to_bits()),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.ipv4.bytes() + self.ipv6.bytes()
+    }
+}

@@ -1,0 +1,136 @@
+//! The compiled rules of one direction: from a packet to the deciding rule.
+//!
+//! The rules of all layers stand in one row of bits, layer after layer in the order of evaluation, each layer from
+//! a word boundary on. A look-up finds the packet's class in every dimension, ANDs the rows of those classes, takes
+//! the first bit of each layer's segment, and lets the layers speak in turn.
+
+use std::net::IpAddr;
+
+use super::addresses::{AddressLists, Addresses};
+use super::explain::FieldsMet;
+use super::layers::Layers;
+use super::packed::{RowCollector, WORD};
+use super::rows::{Classes, Dimension, Family, RowSets, Rows};
+use super::services::{ServiceFields, Services, SourcePorts};
+use super::{CompileError, Decision};
+use crate::flow::FiveTuple;
+use crate::nsg::{SecurityRule, ServiceTags};
+
+/// Flat rows of one direction may take this part of the budget; larger ones stay packed.
+const FLAT_SHARE: usize = 4;
+
+/// Everything that a look-up in one direction reads.
+#[derive(Debug)]
+pub(super) struct Table {
+    sources: Addresses,
+    destinations: Addresses,
+    services: Services,
+    source_ports: Option<SourcePorts>,
+    rows: Rows,
+    layers: Layers,
+}
+
+impl Table {
+    /// Compiles rules, each with its bit in the layers. The rows of any one dimension may take `budget` bytes.
+    pub(super) fn compile(
+        rules: &[(usize, &SecurityRule)],
+        layers: Layers,
+        tags: &ServiceTags,
+        budget: usize,
+    ) -> Result<Self, CompileError> {
+        let width = layers.width();
+        let mut sources = AddressLists::new(tags, width);
+        let mut destinations = AddressLists::new(tags, width);
+        let mut fields = Vec::with_capacity(rules.len());
+        for &(bit, rule) in rules {
+            sources.add(bit, &rule.source);
+            destinations.add(bit, &rule.destination);
+            fields.push(ServiceFields {
+                rule: bit,
+                protocol: rule.protocol,
+                source_ports: &rule.source_ports,
+                destination_ports: &rule.destination_ports,
+            });
+        }
+        let mut collectors = [(); 6].map(|()| RowCollector::new(width, budget));
+        let [source_v4, source_v6, destination_v4, destination_v6, service, source_port] =
+            &mut collectors;
+        let table = (
+            Addresses { ipv4: sources.ipv4(source_v4)?, ipv6: sources.ipv6(source_v6)? },
+            Addresses {
+                ipv4: destinations.ipv4(destination_v4)?,
+                ipv6: destinations.ipv6(destination_v6)?,
+            },
+            Services::compile(&fields, width, service)?,
+            SourcePorts::compile(&fields, width, source_port)?,
+        );
+        let (sources, destinations, services, source_ports) = table;
+        let [source_v4, source_v6, destination_v4, destination_v6, service, source_port] =
+            collectors.map(RowCollector::finish);
+        let sets =
+            RowSets { source_v4, source_v6, destination_v4, destination_v6, service, source_port };
+        let rows = Rows::new(sets, width, budget / FLAT_SHARE);
+        Ok(Self { sources, destinations, services, source_ports, rows, layers })
+    }
+
+    /// Returns what the rules say of a packet.
+    #[inline]
+    pub(super) fn decide(&self, tuple: &FiveTuple) -> Decision {
+        self.rows.decide(&self.classes(tuple), &self.layers)
+    }
+
+    /// Returns the layers.
+    pub(super) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    /// Returns which fields of the rule with this bit the packet meets.
+    pub(super) fn fields_met(&self, bit: usize, tuple: &FiveTuple) -> FieldsMet {
+        let family = family(tuple);
+        let has = |dimension, class| {
+            self.rows.word(dimension, class, bit / WORD) >> (bit % WORD) & 1 == 1
+        };
+        let (source_port, destination_port) = (tuple.ports.source(), tuple.ports.destination());
+        FieldsMet {
+            protocol: has(Dimension::Service, self.services.protocol_class(tuple.protocol)),
+            source: has(Dimension::Source(family), self.sources.class(tuple.source)),
+            source_port: self
+                .source_ports
+                .as_ref()
+                .is_none_or(|ports| has(Dimension::SourcePort, ports.class(source_port))),
+            destination: has(
+                Dimension::Destination(family),
+                self.destinations.class(tuple.destination),
+            ),
+            destination_port: has(Dimension::Service, self.services.port_class(destination_port)),
+        }
+    }
+
+    /// Returns the bytes that look-ups read.
+    pub(super) fn bytes(&self) -> usize {
+        let source_ports = self.source_ports.as_ref().map_or(0, SourcePorts::bytes);
+        let values =
+            self.sources.bytes() + self.destinations.bytes() + self.services.bytes() + source_ports;
+        values + self.rows.bytes()
+    }
+
+    #[inline]
+    fn classes(&self, tuple: &FiveTuple) -> Classes {
+        let source_ports = self.source_ports.as_ref();
+        Classes {
+            family: family(tuple),
+            source: self.sources.class(tuple.source),
+            destination: self.destinations.class(tuple.destination),
+            service: self.services.class(tuple.protocol, tuple.ports.destination()),
+            source_port: source_ports.map(|ports| ports.class(tuple.ports.source())),
+        }
+    }
+}
+
+#[inline]
+fn family(tuple: &FiveTuple) -> Family {
+    match tuple.source {
+        IpAddr::V4(_) => Family::Ipv4,
+        IpAddr::V6(_) => Family::Ipv6,
+    }
+}

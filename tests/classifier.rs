@@ -1,0 +1,463 @@
+//! The compiled rules equal the oracle: same verdict, same rule, same reasons, for any rules and any packet.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use nsgwatch::classifier::{
+    CompileError, Explanation, FieldsMet, LayerExplanation, Policy, RuleExplanation,
+};
+use nsgwatch::flow::{Direction, FiveTuple, Ports, Protocol};
+use nsgwatch::nsg::{
+    Access, AddressPrefix, AddressSet, AppliedRules, NetworkSecurityGroup, PortRange, PortSet,
+    Priority, RuleProtocol, SecurityRule, ServiceTags, Verdict, default_security_rules, evaluate,
+    rule_matches,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+const TAGS: [&str; 6] =
+    ["VirtualNetwork", "Internet", "AzureLoadBalancer", "Storage", "Storage.EastUS", "Nowhere"];
+
+fn network() -> impl Strategy<Value = IpNet> {
+    let v4 = (any::<u32>(), 0u8..=32, any::<bool>()).prop_map(|(bits, length, narrow)| {
+        let bits = if narrow { 0x0a00_0000 | bits & 0xffff } else { bits };
+        IpNet::new(Ipv4Addr::from_bits(bits).into(), length).unwrap()
+    });
+    let v6 = (any::<u128>(), 0u8..=128, any::<bool>()).prop_map(|(bits, length, narrow)| {
+        let bits = if narrow { 0x2001_0db8 << 96 | bits & 0xffff } else { bits };
+        IpNet::new(Ipv6Addr::from_bits(bits).into(), length).unwrap()
+    });
+    let edge = select(vec!["0.0.0.0/32", "255.255.255.255/32", "::/128", "ff00::/8", "::/0"])
+        .prop_map(|text| text.parse().unwrap());
+    prop_oneof![4 => v4, 4 => v6, 1 => edge]
+}
+
+fn address_field() -> impl Strategy<Value = Vec<AddressPrefix>> {
+    let value = prop_oneof![
+        1 => Just(AddressPrefix::Any),
+        5 => network().prop_map(AddressPrefix::Network),
+        3 => select(&TAGS[..]).prop_map(|name| AddressPrefix::ServiceTag(name.to_owned())),
+    ];
+    vec(value, 1..5)
+}
+
+fn port_field() -> impl Strategy<Value = PortSet> {
+    let port = || prop_oneof![any::<u16>(), Just(0), Just(u16::MAX), 440u16..450];
+    let range = (port(), port())
+        .prop_map(|(one, other)| PortRange { first: one.min(other), last: one.max(other) });
+    prop_oneof![
+        Just(PortSet::any()),
+        vec(range, 1..4).prop_map(|ranges| PortSet::new(ranges).unwrap()),
+    ]
+}
+
+fn rule_protocol() -> impl Strategy<Value = RuleProtocol> {
+    prop_oneof![
+        Just(RuleProtocol::Any),
+        select(vec![1u8, 6, 17, 50, 51]).prop_map(|number| RuleProtocol::Only(Protocol(number))),
+    ]
+}
+
+prop_compose! {
+    fn rule(looks_at_source_ports: bool)(
+        priority in 100u16..4096,
+        outbound in any::<bool>(),
+        deny in any::<bool>(),
+        protocol in rule_protocol(),
+        source in address_field(),
+        source_ports in port_field(),
+        destination in address_field(),
+        destination_ports in port_field(),
+    ) -> SecurityRule {
+        SecurityRule {
+            name: format!("rule-{priority}"),
+            priority: Priority(priority),
+            direction: if outbound { Direction::Outbound } else { Direction::Inbound },
+            access: if deny { Access::Deny } else { Access::Allow },
+            protocol,
+            source,
+            source_ports: if looks_at_source_ports { source_ports } else { PortSet::any() },
+            destination,
+            destination_ports,
+            is_default: false,
+            id: None,
+        }
+    }
+}
+
+fn group() -> impl Strategy<Value = NetworkSecurityGroup> {
+    let sized = (any::<bool>(), prop_oneof![4 => 0usize..12, 1 => 100usize..160]);
+    (sized, any::<bool>()).prop_flat_map(|((source_ports, size), defaults)| {
+        vec(rule(source_ports), size).prop_map(move |mut rules| {
+            if defaults {
+                rules.extend(default_security_rules());
+            }
+            NetworkSecurityGroup::new("group", rules)
+        })
+    })
+}
+
+fn applied_rules() -> impl Strategy<Value = AppliedRules> {
+    let tag = || vec(network(), 0..20);
+    let group = || proptest::option::of(group());
+    (group(), group(), tag(), tag(), vec(network(), 0..4)).prop_map(
+        |(subnet, nic, storage, regional, virtual_network)| {
+            let mut service_tags = ServiceTags::new(virtual_network);
+            service_tags.insert("Storage", storage.into_iter().collect());
+            service_tags.insert("Storage.EastUS", regional.into_iter().collect());
+            AppliedRules { subnet, nic, service_tags }
+        },
+    )
+}
+
+/// What to make a packet of: places to pick cut points by, and how far to step from them.
+#[derive(Debug, Clone)]
+struct Dice {
+    ipv6: bool,
+    protocol: u8,
+    portless: u8,
+    picks: [Index; 4],
+    steps: [i8; 4],
+    random: (u128, u128),
+}
+
+fn dice() -> impl Strategy<Value = Dice> {
+    let protocol = prop_oneof![3 => select(vec![1u8, 6, 6, 17, 50, 51, 58]), 1 => any::<u8>()];
+    let steps = proptest::array::uniform4(-1i8..=1);
+    (any::<bool>(), protocol, 0u8..6, any::<[Index; 4]>(), steps, any::<(u128, u128)>()).prop_map(
+        |(ipv6, protocol, portless, picks, steps, random)| Dice {
+            ipv6,
+            protocol,
+            portless,
+            picks,
+            steps,
+            random,
+        },
+    )
+}
+
+/// The places where something changes in the rules.
+struct CutPoints {
+    v4: Vec<u32>,
+    v6: Vec<u128>,
+    ports: Vec<u16>,
+}
+
+impl CutPoints {
+    fn of(rules: &AppliedRules) -> Self {
+        let mut cuts = Self { v4: vec![0, u32::MAX], v6: vec![0, u128::MAX], ports: vec![0, 443] };
+        let tags = TAGS.iter().filter_map(|name| rules.service_tags.get(name));
+        tags.for_each(|set| cuts.add_set(set));
+        for rule in [&rules.subnet, &rules.nic].into_iter().flatten().flat_map(|group| &group.rules)
+        {
+            for prefix in rule.source.iter().chain(&rule.destination) {
+                if let AddressPrefix::Network(network) = prefix {
+                    cuts.add_set(&[*network].into_iter().collect());
+                }
+            }
+            for range in rule.source_ports.ranges().iter().chain(rule.destination_ports.ranges()) {
+                cuts.ports.extend([range.first, range.last]);
+            }
+        }
+        cuts
+    }
+
+    fn add_set(&mut self, set: &AddressSet) {
+        self.v4.extend(set.v4_ranges().iter().flat_map(|&(first, last)| [first, last]));
+        self.v6.extend(set.v6_ranges().iter().flat_map(|&(first, last)| [first, last]));
+    }
+
+    /// Makes a packet at, right before or right after cut points; one address in nine is random.
+    fn packet(&self, dice: &Dice) -> FiveTuple {
+        let [source, destination, source_port, destination_port] = &dice.picks;
+        let address = |pick: &Index, step: i8, random: u128| -> IpAddr {
+            let random = (random % 9 == 0).then_some(random / 9);
+            if dice.ipv6 {
+                let cut = pick.get(&self.v6).wrapping_add_signed(step.into());
+                Ipv6Addr::from_bits(random.unwrap_or(cut)).into()
+            } else {
+                let cut = pick.get(&self.v4).wrapping_add_signed(step.into());
+                Ipv4Addr::from_bits(random.map_or(cut, |random| random as u32)).into()
+            }
+        };
+        let port = |pick: &Index, step: i8| pick.get(&self.ports).wrapping_add_signed(step.into());
+        FiveTuple {
+            protocol: Protocol(dice.protocol),
+            source: address(source, dice.steps[0], dice.random.0),
+            destination: address(destination, dice.steps[1], dice.random.1),
+            ports: match dice.portless {
+                0 => Ports::Absent,
+                1 => Ports::Echo(443),
+                _ => Ports::Pair {
+                    source: port(source_port, dice.steps[2]),
+                    destination: port(destination_port, dice.steps[3]),
+                },
+            },
+        }
+    }
+}
+
+/// What the oracle's own functions say of one field at a time: the rule with every other field set to any.
+fn fields_met(rule: &SecurityRule, tuple: &FiveTuple, tags: &ServiceTags) -> FieldsMet {
+    let blank = SecurityRule {
+        protocol: RuleProtocol::Any,
+        source: vec![AddressPrefix::Any],
+        source_ports: PortSet::any(),
+        destination: vec![AddressPrefix::Any],
+        destination_ports: PortSet::any(),
+        ..rule.clone()
+    };
+    let met = |only: SecurityRule| rule_matches(&only, tuple, tags);
+    FieldsMet {
+        protocol: met(SecurityRule { protocol: rule.protocol, ..blank.clone() }),
+        source: met(SecurityRule { source: rule.source.clone(), ..blank.clone() }),
+        source_port: met(SecurityRule { source_ports: rule.source_ports.clone(), ..blank.clone() }),
+        destination: met(SecurityRule { destination: rule.destination.clone(), ..blank.clone() }),
+        destination_port: met(SecurityRule {
+            destination_ports: rule.destination_ports.clone(),
+            ..blank
+        }),
+    }
+}
+
+/// The explanation as the oracle's own functions give it.
+fn explain_slowly(rules: &AppliedRules, direction: Direction, tuple: &FiveTuple) -> Explanation {
+    let mut layers = Vec::new();
+    for (layer, group) in rules.groups(direction) {
+        let mut asked = Vec::new();
+        for rule in group.rules_of(direction) {
+            let met = fields_met(rule, tuple, &rules.service_tags);
+            let provenance = group.provenance(layer, rule);
+            asked.push(RuleExplanation { rule: provenance, access: rule.access, met });
+            if rule_matches(rule, tuple, &rules.service_tags) {
+                break;
+            }
+        }
+        let denied = asked.last().is_some_and(|last| last.matched() && last.access == Access::Deny);
+        layers.push(LayerExplanation { layer, rules: asked });
+        if denied {
+            break;
+        }
+    }
+    Explanation { verdict: evaluate(rules, direction, tuple), layers }
+}
+
+fn compile(rules: &AppliedRules) -> Policy {
+    Policy::compile(rules.clone(), 7).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn verdicts_and_reasons_equal_the_oracles(
+        rules in applied_rules(), packets in vec(dice(), 256)
+    ) {
+        let policy = compile(&rules);
+        let cuts = CutPoints::of(&rules);
+        for tuple in packets.iter().map(|dice| cuts.packet(dice)) {
+            for direction in Direction::ALL {
+                let expected = evaluate(&rules, direction, &tuple);
+                prop_assert_eq!(policy.classify(direction, &tuple), expected, "{} {}", direction, tuple);
+                let expected = explain_slowly(&rules, direction, &tuple);
+                prop_assert_eq!(policy.explain(direction, &tuple), expected, "{} {}", direction, tuple);
+            }
+        }
+    }
+}
+
+fn tuple(protocol: u8, source: &str, destination: &str, port: u16) -> FiveTuple {
+    FiveTuple {
+        protocol: Protocol(protocol),
+        source: source.parse().unwrap(),
+        destination: destination.parse().unwrap(),
+        ports: Ports::Pair { source: 50_000, destination: port },
+    }
+}
+
+fn rule_from(priority: u16, source: &[&str], access: Access) -> SecurityRule {
+    let network = |text: &&str| AddressPrefix::Network(text.parse().unwrap());
+    SecurityRule {
+        name: format!("rule-{priority}"),
+        priority: Priority(priority),
+        direction: Direction::Inbound,
+        access,
+        protocol: RuleProtocol::Any,
+        source: source.iter().map(network).collect(),
+        source_ports: PortSet::any(),
+        destination: vec![AddressPrefix::Any],
+        destination_ports: PortSet::any(),
+        is_default: false,
+        id: None,
+    }
+}
+
+fn nic_only(rules: Vec<SecurityRule>) -> AppliedRules {
+    AppliedRules { nic: Some(NetworkSecurityGroup::new("nic", rules)), ..AppliedRules::default() }
+}
+
+fn rule_name(verdict: &Verdict) -> Option<&str> {
+    verdict.rule.as_ref().map(|rule| rule.rule.as_str())
+}
+
+#[test]
+fn without_any_group_everything_is_allowed_without_a_rule() {
+    let policy = compile(&AppliedRules::default());
+    for direction in Direction::ALL {
+        let packet = tuple(6, "10.0.0.1", "10.0.0.2", 443);
+        assert_eq!(policy.classify(direction, &packet), Verdict::NO_GROUP);
+        assert_eq!(policy.explain(direction, &packet).layers, []);
+    }
+    assert_eq!(policy.revision(), 7);
+}
+
+#[test]
+fn a_group_without_default_rules_has_no_opinion_on_what_it_does_not_name() {
+    let policy = compile(&nic_only(vec![rule_from(100, &["192.0.2.0/24"], Access::Deny)]));
+    let named = tuple(17, "192.0.2.255", "10.0.0.4", 53);
+    assert_eq!(rule_name(&policy.classify(Direction::Inbound, &named)), Some("rule-100"));
+    let other = tuple(17, "192.0.3.0", "10.0.0.4", 53);
+    assert_eq!(policy.classify(Direction::Inbound, &other), Verdict::NO_GROUP);
+    assert_eq!(policy.classify(Direction::Outbound, &named), Verdict::NO_GROUP);
+}
+
+#[test]
+fn the_ends_of_the_address_space_and_adjacent_prefixes_fall_to_their_own_rules() {
+    let policy = compile(&nic_only(vec![
+        rule_from(100, &["0.0.0.0/32", "::/128"], Access::Allow),
+        rule_from(101, &["255.255.255.255/32"], Access::Allow),
+        rule_from(102, &["ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"], Access::Allow),
+        rule_from(103, &["10.0.0.0/25", "2001:db8::/64"], Access::Allow),
+        rule_from(104, &["10.0.0.128/25", "2001:db8:0:1::/64"], Access::Allow),
+    ]));
+    for (source, expected) in [
+        ("0.0.0.0", Some("rule-100")),
+        ("0.0.0.1", None),
+        ("::", Some("rule-100")),
+        ("::1", None),
+        ("255.255.255.255", Some("rule-101")),
+        ("255.255.255.254", None),
+        ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", Some("rule-102")),
+        ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", None),
+        ("9.255.255.255", None),
+        ("10.0.0.0", Some("rule-103")),
+        ("10.0.0.127", Some("rule-103")),
+        ("10.0.0.128", Some("rule-104")),
+        ("10.0.0.255", Some("rule-104")),
+        ("10.0.1.0", None),
+        ("2001:db8::ffff:ffff:ffff:ffff", Some("rule-103")),
+        ("2001:db8:0:1::", Some("rule-104")),
+        ("2001:db8:0:2::", None),
+    ] {
+        let packet = tuple(6, source, source, 443);
+        assert_eq!(rule_name(&policy.classify(Direction::Inbound, &packet)), expected, "{source}");
+    }
+}
+
+#[test]
+fn ports_zero_and_65535_are_ports_and_a_packet_without_ports_is_neither() {
+    let range = |first, last| PortSet::new(vec![PortRange { first, last }]).unwrap();
+    let to = |priority, ports| SecurityRule {
+        destination_ports: ports,
+        ..rule_from(priority, &["0.0.0.0/0"], Access::Allow)
+    };
+    let policy = compile(&nic_only(vec![
+        to(100, range(0, 0)),
+        to(101, range(u16::MAX, u16::MAX)),
+        to(102, range(0, u16::MAX - 1)),
+        to(103, range(0, u16::MAX)),
+    ]));
+    for (ports, expected) in [
+        (Ports::Pair { source: 9, destination: 0 }, "rule-100"),
+        (Ports::Pair { source: 9, destination: u16::MAX }, "rule-101"),
+        (Ports::Pair { source: 9, destination: 1 }, "rule-102"),
+        (Ports::Absent, "rule-103"),
+        (Ports::Echo(0), "rule-103"),
+    ] {
+        let packet = FiveTuple { ports, ..tuple(6, "192.0.2.1", "10.0.0.4", 0) };
+        let verdict = policy.classify(Direction::Inbound, &packet);
+        assert_eq!(rule_name(&verdict), Some(expected), "{ports:?}");
+    }
+}
+
+#[test]
+fn each_of_a_thousand_rules_is_found_and_explained() {
+    let network = |number: u16| format!("10.{}.{}.0/24", number >> 8, number & 255);
+    let deny = |number| rule_from(100 + number, &[&network(number)], Access::Deny);
+    let mut rules: Vec<SecurityRule> = (0..1000).map(deny).collect();
+    rules.extend(default_security_rules());
+    let group = NetworkSecurityGroup::new("both", rules);
+    let rules = AppliedRules {
+        subnet: Some(NetworkSecurityGroup::with_defaults_only("subnet")),
+        nic: Some(group),
+        service_tags: ServiceTags::new(["10.0.0.0/8".parse().unwrap()]),
+    };
+    let policy = compile(&rules);
+    for number in 0..1000 {
+        let source = network(number).replace(".0/24", ".77");
+        let packet = tuple(6, &source, "10.200.0.4", 443);
+        let explanation = policy.explain(Direction::Inbound, &packet);
+        assert_eq!(explanation, explain_slowly(&rules, Direction::Inbound, &packet));
+        let expected = format!("rule-{}", 100 + number);
+        assert_eq!(rule_name(&explanation.verdict), Some(expected.as_str()));
+    }
+}
+
+#[test]
+fn one_long_tag_in_many_rules_is_stored_once() {
+    let prefixes = (0u32..20_000).map(|number| {
+        let address = Ipv4Addr::from_bits(0x1400_0000 | number << 9);
+        IpNet::new(address.into(), 24).unwrap()
+    });
+    let mut service_tags = ServiceTags::default();
+    service_tags.insert("Storage", prefixes.collect());
+    let with_tag = |priority| SecurityRule {
+        source: vec![AddressPrefix::ServiceTag("storage".to_owned())],
+        ..rule_from(priority, &[], Access::Allow)
+    };
+    let memory = |rules: u16| {
+        let rules = nic_only((0..rules).map(|rule| with_tag(100 + rule)).collect());
+        compile(&AppliedRules { service_tags: service_tags.clone(), ..rules }).memory_bytes()
+    };
+    assert_eq!(memory(1), memory(60));
+}
+
+/// Rules whose source lists overlap at random: nearly every run of addresses has a row of its own.
+fn scattered(rules: u16, prefixes: u32) -> AppliedRules {
+    let mut state = 1u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as u32
+    };
+    let mut rule = |number| {
+        let mut prefix = || {
+            let length = u8::try_from(12 + random() % 12).unwrap();
+            IpNet::new(Ipv4Addr::from_bits(random()).into(), length).unwrap()
+        };
+        let source = (0..prefixes).map(|_| AddressPrefix::Network(prefix())).collect();
+        SecurityRule { source, ..rule_from(100 + number, &[], Access::Allow) }
+    };
+    nic_only((0..rules).map(&mut rule).collect())
+}
+
+#[test]
+fn rows_too_many_to_lie_flat_answer_the_same() {
+    // 3,000 rules are more than a flat row holds.
+    let rules = scattered(3000, 2);
+    let policy = compile(&rules);
+    for number in 0..2000u32 {
+        let source = Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_761)).to_string();
+        let packet = tuple(6, &source, "10.0.0.4", 443);
+        let expected = evaluate(&rules, Direction::Inbound, &packet);
+        assert_eq!(policy.classify(Direction::Inbound, &packet), expected, "{source}");
+    }
+}
+
+#[test]
+fn more_classes_than_the_budget_holds_are_refused_in_plain_words() {
+    let rules = scattered(1000, 1000);
+    let error = Policy::compile(rules, 1).unwrap_err();
+    assert!(matches!(error, CompileError::TooLarge { .. }));
+    assert!(error.to_string().contains("fewer or less scattered prefixes"), "{error}");
+}
