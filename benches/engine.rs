@@ -84,7 +84,7 @@ fn engine(max_flows: usize) -> Engine {
         nic: None,
         service_tags: ServiceTags::new(["10.0.0.0/8".parse().unwrap()]),
     };
-    let policy = Arc::new(Policy::compile(rules, 1));
+    let policy = Arc::new(Policy::compile(rules, 1).expect("the rules compile"));
     Engine::new(policy, Limits { max_flows, ..Limits::default() }, 0x5eed)
 }
 

@@ -94,7 +94,7 @@ fn run(scenario: &Scenario, title: &str) {
         return;
     }
     let rules = outcome.unwrap_or_else(|errors| panic!("{title}: {errors:#?}")).rules;
-    let policy = Policy::compile(rules.clone(), 1);
+    let policy = Policy::compile(rules.clone(), 1).unwrap();
     for case in &scenario.cases {
         let direction: Direction = case.direction.parse().unwrap();
         for tuple in case.tuples(direction) {

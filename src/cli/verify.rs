@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 for warning in &loaded.warnings {
                     terminal::complain(&format!("warning: {warning}"));
                 }
-                query.ask(&Policy::compile(loaded.rules, 1))?
+                query.ask(&Policy::compile(loaded.rules, 1)?)?
             }
             Err(errors) => {
                 for error in errors.0 {
@@ -120,11 +120,11 @@ fn sentence(answer: &VerifyAnswer) -> String {
     let Some(name) = &answer.rule_name else {
         return format!("{}  (no network security group applies)", answer.access);
     };
-    let mut text = format!("{}  {name}", answer.access);
-    if let (Some(group), Some(layer), Some(priority)) =
-        (&answer.network_security_group, answer.layer, answer.priority)
-    {
-        text.push_str(&format!("  (NSG {group}, {layer}, priority {priority})"));
+    let text = format!("{}  {name}", answer.access);
+    match (&answer.network_security_group, answer.layer, answer.priority) {
+        (Some(group), Some(layer), Some(priority)) => {
+            format!("{text}  (NSG {group}, {layer}, priority {priority})")
+        }
+        _ => text,
     }
-    text
 }

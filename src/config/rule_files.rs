@@ -50,7 +50,7 @@ pub fn load(options: &RuleOptions, connected: &[IpNet]) -> Result<Loaded, RuleFi
     let sources = Sources {
         subnet: subnet.as_ref().map(GroupFile::source),
         nic: nic.as_ref().map(GroupFile::source),
-        service_tags: tags.as_ref().map(|(name, text)| SourceFile { name, text, group: None }),
+        service_tags: tags.as_ref().map(source),
         virtual_network: options
             .virtual_network
             .as_deref()
@@ -85,9 +85,6 @@ pub fn check(
         files.iter().filter_map(|file| read(file, LARGEST_RULE_FILE, &mut errors)).collect();
     let tags = service_tags
         .and_then(|path| read(&path.display().to_string(), LARGEST_TAG_FILE, &mut errors));
-    fn source((name, text): &(String, String)) -> SourceFile<'_> {
-        SourceFile { name, text, group: None }
-    }
     let sources: Vec<_> = texts.iter().map(source).collect();
     match load::check(&sources, tags.as_ref().map(source)) {
         Ok(warnings) if errors.is_empty() => Ok(warnings),
@@ -97,6 +94,10 @@ pub fn check(
             Err(RuleFileErrors(errors))
         }
     }
+}
+
+fn source((name, text): &(String, String)) -> SourceFile<'_> {
+    SourceFile { name, text, group: None }
 }
 
 /// A file that has been read, and which of its groups is meant.
@@ -222,7 +223,7 @@ mod tests {
     fn a_file_that_is_too_large_or_no_text_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rules.json");
-        std::fs::write(&path, vec![b' '; LARGEST_RULE_FILE as usize + 1]).unwrap();
+        std::fs::write(&path, vec![b' '; usize::try_from(LARGEST_RULE_FILE).unwrap() + 1]).unwrap();
         assert!(messages(&options(path.to_str().unwrap())).ends_with("larger than 8388608 bytes"));
         std::fs::write(&path, b"{\n\n\"name\": \"\xff\"}").unwrap();
         assert!(messages(&options(path.to_str().unwrap())).contains("not UTF-8 text (line 3)"));

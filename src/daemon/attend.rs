@@ -53,7 +53,7 @@ pub(super) async fn attend(
                 desk.reload(reload);
                 tell_systemd(&[NotifyState::Ready]);
             }
-            _ = stop_asked(&mut terminate, &mut interrupt) => {
+            () = stop_asked(&mut terminate, &mut interrupt) => {
                 if stopping {
                     return Err(DaemonError::Impatient);
                 }

@@ -28,7 +28,7 @@ use self::desk::{CaptureHandle, Desk};
 use crate::capture::CaptureError;
 use crate::capture::link;
 use crate::capture::ring::{Ring, RingSettings};
-use crate::classifier::Policy;
+use crate::classifier::{CompileError, Policy};
 use crate::config::rule_files::{self, RuleFileErrors};
 use crate::config::{ConfigError, Format, RuleOptions, RunOptions, Settings};
 use crate::control::server::{Server, ServerError};
@@ -49,6 +49,9 @@ pub enum DaemonError {
     /// The rules are wrong; one line for each error.
     #[error(transparent)]
     Rules(#[from] RuleFileErrors),
+    /// The rules can not be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// The capture can not be opened.
     #[error(transparent)]
     Open(#[from] CaptureError),
@@ -84,7 +87,7 @@ impl DaemonError {
     /// Says whether it takes another configuration, and not another try, to start.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Rules(_))
+        matches!(self, Self::Config(_) | Self::Rules(_) | Self::Compile(_))
     }
 }
 
@@ -194,7 +197,7 @@ fn load_policy(
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(Policy::compile(loaded.rules, revision))
+    Ok(Policy::compile(loaded.rules, revision)?)
 }
 
 fn ring_settings(settings: &Settings) -> RingSettings {

@@ -46,7 +46,7 @@ fn policy(revision: u64, user_rules: Vec<SecurityRule>, flush_connection: bool) 
         nic: None,
         service_tags: ServiceTags::new(["10.0.0.0/16".parse().unwrap()]),
     };
-    Arc::new(Policy::compile(rules, revision))
+    Arc::new(Policy::compile(rules, revision).unwrap())
 }
 
 fn flags(letters: &str) -> PacketKind {

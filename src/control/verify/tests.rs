@@ -12,7 +12,7 @@ fn policy(rules: Vec<SecurityRule>) -> Policy {
         nic: Some(NetworkSecurityGroup::new("nsg", all)),
         service_tags: ServiceTags::new(["10.0.0.0/16".parse().unwrap()]),
     };
-    Policy::compile(rules, 7)
+    Policy::compile(rules, 7).unwrap()
 }
 
 fn deny_from_ports(first: u16, last: u16) -> SecurityRule {
@@ -124,7 +124,7 @@ fn an_open_source_port_is_answered_only_where_all_ports_agree() {
 
 #[test]
 fn without_any_group_everything_is_allowed_and_no_rule_is_named() {
-    let policy = Policy::compile(AppliedRules::default(), 1);
+    let policy = Policy::compile(AppliedRules::default(), 1).unwrap();
     let body = br#"{"direction":"Inbound","protocol":"tcp","localPort":22,"remotePort":"*",
         "localIPAddress":"10.0.0.4","remoteIPAddress":"203.0.113.9"}"#;
     let answer = VerifyQuery::from_json(body).unwrap().ask(&policy).unwrap();
