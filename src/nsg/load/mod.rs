@@ -14,6 +14,7 @@ mod document;
 mod error;
 mod name;
 mod port_field;
+mod rule_fields;
 mod security_group;
 mod security_rule;
 pub mod service_tag_file;

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::document::{self, Field, Node, Value};
-use super::error::{Findings, LoadError, LoadWarning, Refusal, Scope, shown, sort_errors};
+use super::error::{Findings, LoadError, LoadWarning, Refusal, Scope, shown};
 use super::security_rule::{self, Kind, LoadedRule};
 use super::{Format, TagReference, name};
 use crate::flow::Direction;
@@ -17,8 +17,8 @@ use crate::nsg::{
 };
 
 /// Fields whose misspelling would change what a group means.
-const MEANINGFUL_FIELDS: [&str; 6] =
-    ["name", "id", "properties", "securityRules", "defaultSecurityRules", "flushConnection"];
+const MEANINGFUL_FIELDS: [&str; 5] =
+    ["name", "properties", "securityRules", "defaultSecurityRules", "flushConnection"];
 
 /// Fields that resemble a meaningful one and are Azure's.
 const OTHER_FIELDS: [&str; 2] = ["tags", "type"];
@@ -63,11 +63,7 @@ pub fn parse_groups(file: &str, text: &str, format: Format) -> Result<Parsed, Ve
             findings.refuse(&Scope::default(), None, error.position, error.refusal);
         }
     }
-    if findings.errors.is_empty() {
-        return Ok(Parsed { groups, warnings: findings.warnings });
-    }
-    sort_errors(&mut findings.errors);
-    Err(findings.errors)
+    findings.finish().map(|warnings| Parsed { groups, warnings })
 }
 
 /// Takes one group out of a file: the one with this name or resource id, or the only one.
@@ -135,9 +131,9 @@ fn load_group(node: &Node, format: Format, findings: &mut Findings) -> Option<Lo
         findings.refuse(&scope, None, node.position, Refusal::new(message));
         return None;
     };
-    let before = findings.errors.len();
+    let before = findings.refused();
     let name = group_text(node, "name", &scope, findings);
-    if name.is_none() && findings.errors.len() == before {
+    if name.is_none() && findings.refused() == before {
         findings.refuse(&scope, Some("name"), node.position, Refusal::new("is missing"));
     }
     scope.group.clone_from(&name);
@@ -156,7 +152,7 @@ fn load_group(node: &Node, format: Format, findings: &mut Findings) -> Option<Lo
     let (rules, tag_references) = reader.rules(findings)?;
     let group =
         NetworkSecurityGroup { id, flush_connection, ..NetworkSecurityGroup::new(name?, rules) };
-    (findings.errors.len() == before).then_some(LoadedGroup { group, tag_references })
+    (findings.refused() == before).then_some(LoadedGroup { group, tag_references })
 }
 
 fn group_text(node: &Node, field: &str, scope: &Scope, findings: &mut Findings) -> Option<String> {
@@ -220,7 +216,7 @@ impl<'a> GroupReader<'a> {
 
     /// Reads the rules of both lists; the six default rules are added where the document has none.
     fn rules(&self, findings: &mut Findings) -> Option<(Vec<SecurityRule>, Vec<TagReference>)> {
-        let before = findings.errors.len();
+        let before = findings.refused();
         let user = self.list(Kind::User, findings);
         let default = self.list(Kind::Default, findings);
         if user.is_none() && default.is_none() {
@@ -244,7 +240,7 @@ impl<'a> GroupReader<'a> {
         }
         if default_is_absent {
             rules.extend(default_security_rules());
-        } else if findings.errors.len() == before {
+        } else if findings.refused() == before {
             self.refuse_open_end(&rules, findings);
         }
         Some((rules, tags))
