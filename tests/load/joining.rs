@@ -73,7 +73,8 @@ fn all_errors_of_all_files_come_at_once_sorted_by_file_and_place() {
     })
     .unwrap_err();
     let files: Vec<&str> = errors.iter().map(|error| error.place.file.as_str()).collect();
-    assert_eq!(files, ["a.yaml", "b.yaml"], "{errors:#?}");
+    assert_eq!(files, ["a.yaml", "b.yaml", "b.yaml"], "{errors:#?}");
+    assert!(errors[1].to_string().contains("Unknown.Tag") && errors[2].to_string().contains("`x`"));
     let errors = load(&Sources {
         subnet: Some(file("b.yaml", &subnet)),
         nic: Some(file("a.yaml", &with_storage)),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use super::error::{LoadError, LoadWarning, sort_errors};
-use super::security_group::{LoadedGroup, parse_groups, select};
+use super::security_group::{LoadedGroup, read_groups, select};
 use super::service_tag_file::{self, PublishedTags};
 use super::{Format, TagReference, address_field, name};
 use crate::nsg::{AppliedRules, NetworkSecurityGroup, ServiceTags};
@@ -80,10 +80,18 @@ impl Loader {
     fn group(&mut self, source: Option<SourceFile<'_>>) -> Option<NetworkSecurityGroup> {
         let source = source?;
         let format = Format::of(source.name, source.text);
-        let parsed = match parse_groups(source.name, source.text, format) {
+        let parsed = match read_groups(source.name, source.text, format) {
             Ok(parsed) => parsed,
-            Err(errors) => {
-                self.errors.extend(errors);
+            Err(refused) => {
+                self.errors.extend(refused.errors);
+                // Only a group that is asked for by name is told from the others here.
+                let is_wanted = |reference: &TagReference| {
+                    source.group.is_none_or(|wanted| {
+                        let group = reference.place.group.as_deref();
+                        group.is_some_and(|group| group.eq_ignore_ascii_case(wanted))
+                    })
+                };
+                self.tag_references.extend(refused.tag_references.into_iter().filter(is_wanted));
                 return None;
             }
         };

@@ -15,6 +15,7 @@ mod error;
 mod name;
 mod port_field;
 mod rule_fields;
+mod rule_list;
 mod security_group;
 mod security_rule;
 pub mod service_tag_file;

@@ -2,6 +2,8 @@
 //!
 //! Source: nsg-semantics.md section 1 (fields and legal values) and section 2 (what is refused, with which code).
 
+use std::str::FromStr;
+
 use super::document::{Node, Position};
 use super::error::{Findings, Place, Refusal, Scope, shown};
 use super::rule_fields::{Given, RuleFields};
@@ -60,12 +62,22 @@ impl Kind {
     }
 }
 
-/// A rule and what must be known of it until all files are read.
+/// A rule, and what can be said of it even where something is wrong with it.
 #[derive(Debug)]
 pub(super) struct LoadedRule {
-    pub(super) rule: SecurityRule,
+    /// The rule, where nothing is wrong with it.
+    pub(super) rule: Option<SecurityRule>,
+    /// Whose fields these are: group and rule.
+    pub(super) scope: Scope,
+    /// The name, where it is legal.
+    pub(super) name: Option<String>,
+    /// The place in the order of evaluation, where it is legal.
+    pub(super) order: Option<(Priority, Direction)>,
+    /// Where the rule starts.
     pub(super) position: Position,
+    /// Where its priority stands.
     pub(super) priority_position: Position,
+    /// Which published service tags it names.
     pub(super) tags: Vec<TagReference>,
 }
 
@@ -94,7 +106,7 @@ const DESTINATION: Side = Side {
     application_security_groups: "destinationApplicationSecurityGroups",
 };
 
-/// Reads a rule; `None` where anything is wrong with it, which is then among the findings.
+/// Reads a rule; `None` where it is no object at all. What is wrong with it is among the findings.
 pub(super) fn load(
     node: &Node,
     kind: Kind,
@@ -111,38 +123,25 @@ pub(super) fn load(
     fields.refuse_unknown_fields(is_handwritten);
     fields.warn_of_long_description();
     let priority = fields.priority(kind);
-    let direction = fields
-        .word("direction", |text| text.parse::<Direction>().map_err(|word| unknown_word(&word)));
-    let access =
-        fields.word("access", |text| text.parse::<Access>().map_err(|word| unknown_word(&word)));
-    let protocol = fields.word("protocol", protocol);
-    let id = fields.id();
+    let direction = fields.word("direction", known_word::<Direction>);
     let mut tags = Vec::new();
-    let source = fields.addresses(&SOURCE, &mut tags);
-    let source_ports = fields.ports(&SOURCE);
-    let destination = fields.addresses(&DESTINATION, &mut tags);
-    let destination_ports = fields.ports(&DESTINATION);
-    fields.refuse_mixed_families(source.as_deref(), destination.as_deref());
-    let priority_position = fields.position_of("priority");
-    let rule = SecurityRule {
-        name: name?,
-        priority: priority?,
-        direction: direction?,
-        access: access?,
-        protocol: protocol?,
-        source: source?,
-        source_ports: source_ports?,
-        destination: destination?,
-        destination_ports: destination_ports?,
-        is_default: kind == Kind::Default,
-        id,
-    };
-    let is_clean = findings.refused() == before;
-    is_clean.then_some(LoadedRule { rule, position: node.position, priority_position, tags })
+    let rule = fields.rule(kind, name.clone(), priority.zip(direction), &mut tags);
+    let is_clean = fields.findings.refused() == before;
+    Some(LoadedRule {
+        rule: rule.filter(|_| is_clean),
+        name,
+        order: priority.zip(direction),
+        position: node.position,
+        priority_position: fields.position_of("priority"),
+        scope: fields.scope,
+        tags,
+    })
 }
 
-fn unknown_word(word: &UnknownWord) -> Refusal {
-    Refusal::new(format!("`{}` is not {}", shown(&word.value), word.expected))
+fn known_word<T: FromStr<Err = UnknownWord>>(text: &str) -> Result<T, Refusal> {
+    text.parse().map_err(|word: UnknownWord| {
+        Refusal::new(format!("`{}` is not {}", shown(&word.value), word.expected))
+    })
 }
 
 fn protocol(text: &str) -> Result<RuleProtocol, Refusal> {
@@ -168,6 +167,38 @@ fn protocol(text: &str) -> Result<RuleProtocol, Refusal> {
 }
 
 impl RuleFields<'_, '_> {
+    /// Reads what a rule says, so that every bad field is noted before the first one ends the attempt.
+    fn rule(
+        &mut self,
+        kind: Kind,
+        name: Option<String>,
+        order: Option<(Priority, Direction)>,
+        tags: &mut Vec<TagReference>,
+    ) -> Option<SecurityRule> {
+        let access = self.word("access", known_word::<Access>);
+        let protocol = self.word("protocol", protocol);
+        let id = self.id();
+        let source = self.addresses(&SOURCE, tags);
+        let source_ports = self.ports(&SOURCE);
+        let destination = self.addresses(&DESTINATION, tags);
+        let destination_ports = self.ports(&DESTINATION);
+        self.refuse_mixed_families(source.as_deref(), destination.as_deref());
+        let (priority, direction) = order?;
+        Some(SecurityRule {
+            name: name?,
+            priority,
+            direction,
+            access: access?,
+            protocol: protocol?,
+            source: source?,
+            source_ports: source_ports?,
+            destination: destination?,
+            destination_ports: destination_ports?,
+            is_default: kind == Kind::Default,
+            id,
+        })
+    }
+
     fn name(&mut self) -> Option<String> {
         let name = self.word("name", |text| name::check(text).map(|()| text.to_owned()))?;
         self.scope.rule = Some(name.clone());
