@@ -6,6 +6,13 @@
 //! rule in IP flow verify's spelling, nsg, layer; a port `*` stands for every port) or `errors` (rule, field, code, a
 //! part of the message). Both the oracle and the compiled policy must give each answer.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail loudly, like the tests themselves"
+)]
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,7 +20,7 @@ use std::path::PathBuf;
 use nsgwatch::classifier::Policy;
 use nsgwatch::flow::{Direction, FiveTuple, Ports, Protocol};
 use nsgwatch::nsg::load::{LoadError, Loaded, SourceFile, Sources, load};
-use nsgwatch::nsg::{Access, Verdict, evaluate};
+use nsgwatch::nsg::{Access, RuleProvenance, Verdict, evaluate};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -137,7 +144,7 @@ impl Case {
     fn assert_answer(&self, verdict: &Verdict, title: &str) {
         let rule = verdict.rule.as_deref();
         assert_eq!(verdict.access, self.access, "{title}: {rule:?}");
-        assert_eq!(rule.map(|rule| rule.azure_name()), self.rule, "{title}");
+        assert_eq!(rule.map(RuleProvenance::azure_name), self.rule, "{title}");
         assert_eq!(rule.map(|rule| rule.ruleset.clone()), self.nsg, "{title}");
         assert_eq!(rule.map(|rule| rule.layer.to_string()), self.layer, "{title}");
     }

@@ -1,8 +1,8 @@
 //! What Azure says: security rules, network security groups, service tags, and what they mean.
 //!
 //! In come values that [`load`] has read from a foreign format (or that a test has built); out goes the answer of
-//! [`evaluate`] and the model that the classifier compiles. This room never opens a file, never reads a clock and
-//! never decides how fast an answer comes: [`evaluate`] is the oracle of every test and is not optimised.
+//! [`evaluate()`] and the model that the classifier compiles. This room never opens a file, never reads a clock and
+//! never decides how fast an answer comes: [`evaluate()`] is the oracle of every test and is not optimised.
 //!
 //! Source of the semantics: Microsoft's *network security groups overview* and *how network security groups filter
 //! network traffic*; where they are silent, the README's section "Assumptions" says what is decided here.

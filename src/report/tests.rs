@@ -90,7 +90,7 @@ fn a_flow_that_ended_also_tells_its_traffic_and_why() {
             r#""network.interface.name":"eth0","source.address":"2001:db8::1","#,
             r#""destination.address":"2001:db8::2","packets.to_destination":12,"#,
             r#""packets.to_source":10,"bytes.to_destination":1800,"bytes.to_source":5000,"#,
-            r#""duration_ms":1234,"end_reason":"idle","midstream":true}"#,
+            r#""duration_ms":1234,"midstream":true,"end_reason":"idle"}"#,
             "\n"
         )
     );
@@ -331,7 +331,7 @@ fn a_file_is_made_for_owner_and_group_only_and_appended_to() {
 #[test]
 fn a_sink_that_can_not_be_opened_is_an_error_with_its_path() {
     let missing = PathBuf::from("/proc/self/no-such-folder/flows.jsonl");
-    let error = writer_to(&missing, 10).start(nobody_leaves).unwrap_err();
+    let error = Output::open(Sink::File(missing)).unwrap_err();
     assert!(error.to_string().contains("/proc/self/no-such-folder/flows.jsonl"), "{error}");
 }
 

@@ -66,7 +66,7 @@ fn every_published_tag_can_be_read_and_one_tag_is_read_quickly() {
     let none = std::collections::BTreeSet::new();
     let names = service_tag_file::parse("tags", &text, &none).unwrap().names;
     assert_eq!(names.len(), 3041);
-    let all = names.iter().map(|name| name.to_string()).collect();
+    let all = names.iter().map(ToString::to_string).collect();
     let found = service_tag_file::parse("tags", &text, &all).unwrap().found;
     assert_eq!(found.len(), 3041);
     let empty: Vec<&String> =

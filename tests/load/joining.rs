@@ -2,8 +2,8 @@ use std::path::PathBuf;
 
 use nsgwatch::nsg::load::{Format, SourceFile, Sources, load, parse_groups};
 
-fn file<'a>(name: &'a str, text: &'a str) -> Option<SourceFile<'a>> {
-    Some(SourceFile { name, text, group: None })
+fn file<'a>(name: &'a str, text: &'a str) -> SourceFile<'a> {
+    SourceFile { name, text, group: None }
 }
 
 fn rule(tag: &str) -> String {
@@ -21,8 +21,8 @@ const TAGS: &str = r#"{"values": [
 fn only_the_tags_that_rules_name_are_kept() {
     let text = rule("sToRaGe");
     let sources = Sources {
-        nic: file("n.yaml", &text),
-        service_tags: file("t.json", TAGS),
+        nic: Some(file("n.yaml", &text)),
+        service_tags: Some(file("t.json", TAGS)),
         ..Sources::default()
     };
     let tags = load(&sources).unwrap().rules.service_tags;
@@ -40,8 +40,8 @@ fn an_unknown_tag_is_an_error_at_its_rule_with_the_nearest_name() {
     ] {
         let text = rule(tag);
         let sources = Sources {
-            subnet: file("n.yaml", &text),
-            service_tags: tags.and_then(|tags| file("t.json", tags)),
+            subnet: Some(file("n.yaml", &text)),
+            service_tags: tags.map(|tags| file("t.json", tags)),
             ..Sources::default()
         };
         let errors = load(&sources).unwrap_err();
@@ -54,7 +54,9 @@ fn an_unknown_tag_is_an_error_at_its_rule_with_the_nearest_name() {
     }
     for built_in in ["VirtualNetwork", "internet", "AZURE_LOADBALANCER"] {
         let text = rule(built_in);
-        assert!(load(&Sources { subnet: file("n.yaml", &text), ..Sources::default() }).is_ok());
+        assert!(
+            load(&Sources { subnet: Some(file("n.yaml", &text)), ..Sources::default() }).is_ok()
+        );
     }
 }
 
@@ -64,18 +66,19 @@ fn all_errors_of_all_files_come_at_once_sorted_by_file_and_place() {
     let broken_tags = TAGS.replace("192.0.2.0/24", "192.0.2.1/24");
     let with_storage = rule("Storage");
     let errors = load(&Sources {
-        subnet: file("b.yaml", &subnet),
-        nic: file("a.yaml", &nic),
-        service_tags: file("t.json", TAGS),
+        subnet: Some(file("b.yaml", &subnet)),
+        nic: Some(file("a.yaml", &nic)),
+        service_tags: Some(file("t.json", TAGS)),
         ..Sources::default()
     })
     .unwrap_err();
     let files: Vec<&str> = errors.iter().map(|error| error.place.file.as_str()).collect();
-    assert_eq!(files, ["a.yaml", "b.yaml"], "{errors:#?}");
+    assert_eq!(files, ["a.yaml", "b.yaml", "b.yaml"], "{errors:#?}");
+    assert!(errors[1].to_string().contains("Unknown.Tag") && errors[2].to_string().contains("`x`"));
     let errors = load(&Sources {
-        subnet: file("b.yaml", &subnet),
-        nic: file("a.yaml", &with_storage),
-        service_tags: file("t.json", &broken_tags),
+        subnet: Some(file("b.yaml", &subnet)),
+        nic: Some(file("a.yaml", &with_storage)),
+        service_tags: Some(file("t.json", &broken_tags)),
         ..Sources::default()
     })
     .unwrap_err();
@@ -87,8 +90,8 @@ fn all_errors_of_all_files_come_at_once_sorted_by_file_and_place() {
 fn one_broken_file_for_both_places_is_reported_once() {
     let text = rule("10.0.0.1/8");
     let errors = load(&Sources {
-        subnet: file("n.yaml", &text),
-        nic: file("n.yaml", &text),
+        subnet: Some(file("n.yaml", &text)),
+        nic: Some(file("n.yaml", &text)),
         ..Sources::default()
     });
     assert_eq!(errors.unwrap_err().len(), 1);
@@ -142,8 +145,8 @@ fn every_sample_in_rules_loads_without_a_warning() {
         }
         let text = std::fs::read_to_string(&path).unwrap();
         let sources = Sources {
-            nic: file(&name, &text),
-            service_tags: file("service-tags.json", &tags),
+            nic: Some(file(&name, &text)),
+            service_tags: Some(file("service-tags.json", &tags)),
             ..Sources::default()
         };
         let outcome = load(&sources).unwrap_or_else(|errors| panic!("{errors:#?}"));

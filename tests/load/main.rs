@@ -1,5 +1,13 @@
 //! The loaders as a caller meets them: what is read, what is refused and where, and that nothing makes them panic.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "helpers of tests fail loudly, like the tests themselves"
+)]
+
 mod azure_files;
 mod joining;
 mod properties;

@@ -175,47 +175,33 @@ fn printed(group: &NetworkSecurityGroup, print: Print) -> Value {
 }
 
 /// Writes block YAML, values without quotes wherever YAML allows it.
-fn yaml(value: &Value, indent: usize, out: &mut String) {
+fn yaml(value: &Value, indent: usize) -> String {
     let pad = " ".repeat(indent);
     match value {
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                out.push_str(&format!("{pad}{key}:"));
-                yaml_value(value, indent, out);
-            }
+        Value::Object(fields) if !fields.is_empty() => {
+            let line = |(key, value)| format!("{pad}{key}:{}", yaml_value(value, indent));
+            fields.iter().map(line).collect::<Vec<_>>().concat()
         }
-        Value::Array(elements) => {
-            for element in elements {
-                out.push_str(&format!("{pad}-"));
-                yaml_value(element, indent, out);
-            }
+        Value::Array(elements) if !elements.is_empty() => {
+            let line = |value| format!("{pad}-{}", yaml_value(value, indent));
+            elements.iter().map(line).collect::<Vec<_>>().concat()
         }
-        _ => {}
+        Value::String(text)
+            if text.contains('*') || text.starts_with(':') || text.ends_with(':') =>
+        {
+            format!("\"{text}\"")
+        }
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
-fn yaml_value(value: &Value, indent: usize, out: &mut String) {
-    match value {
-        Value::Object(fields) if !fields.is_empty() => {
-            out.push('\n');
-            yaml(value, indent + 2, out);
-        }
-        Value::Array(elements) if !elements.is_empty() => {
-            out.push('\n');
-            yaml(value, indent + 2, out);
-        }
-        Value::String(text) => {
-            let needs_quotes = text.contains('*')
-                || text.ends_with(':')
-                || text.starts_with(':')
-                || text.starts_with('-');
-            out.push_str(&if needs_quotes {
-                format!(" \"{text}\"\n")
-            } else {
-                format!(" {text}\n")
-            });
-        }
-        other => out.push_str(&format!(" {other}\n")),
+fn yaml_value(value: &Value, indent: usize) -> String {
+    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    if (value.is_object() || value.is_array()) && !is_empty(value) {
+        format!("\n{}", yaml(value, indent + 2))
+    } else {
+        format!(" {}\n", yaml(value, indent))
     }
 }
 
@@ -252,8 +238,7 @@ proptest! {
             let document = printed(&group, Print { nested, with_defaults });
             let text = serde_json::to_string_pretty(&document).unwrap();
             prop_assert_eq!(&one_group(&text, Format::Json), &group);
-            let mut text = String::new();
-            yaml(&document, 0, &mut text);
+            let text = yaml(&document, 0);
             prop_assert_eq!(&one_group(&text, Format::Yaml), &group, "{}", text);
         }
     }

@@ -254,16 +254,17 @@ fn two_rules(first: &str, second: &str) -> String {
 #[test]
 fn one_priority_or_one_name_twice_is_refused_at_the_second_rule() {
     let text = two_rules(
-        "{name: a, priority: 100, direction: Inbound}"
-            .trim_matches(['{', '}'])
-            .replace(", ", "\n    ")
-            .as_str(),
+        "name: a\n    priority: 100\n    direction: Inbound",
         "name: b\n    priority: 100\n    direction: inbound",
     );
     let errors = refused(&text, Format::Yaml);
     let expected = (13, 15, Some("b"), Some("priority"), Some("SecurityRuleConflict"));
     assert_eq!(places(&errors), [expected], "{errors:#?}");
     assert!(errors[0].to_string().contains("rule `a` in line 3"), "{}", errors[0]);
+
+    let faulty = text.replacen("access: Allow", "access: Maybe", 1);
+    let errors = refused(&faulty, Format::Yaml);
+    assert_eq!(errors.len(), 2, "a faulty rule still takes its priority: {errors:#?}");
 
     let text = two_rules(
         "name: a\n    priority: 100\n    direction: Inbound",

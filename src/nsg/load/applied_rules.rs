@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use super::error::{LoadError, LoadWarning, sort_errors};
-use super::security_group::{LoadedGroup, parse_groups, select};
+use super::security_group::{LoadedGroup, read_groups, select};
 use super::service_tag_file::{self, PublishedTags};
 use super::{Format, TagReference, address_field, name};
 use crate::nsg::{AppliedRules, NetworkSecurityGroup, ServiceTags};
@@ -118,13 +118,21 @@ impl Loader {
 
     fn groups(&mut self, source: SourceFile<'_>) -> Option<Vec<LoadedGroup>> {
         let format = Format::of(source.name, source.text);
-        match parse_groups(source.name, source.text, format) {
+        match read_groups(source.name, source.text, format) {
             Ok(parsed) => {
                 self.warnings.extend(parsed.warnings);
                 Some(parsed.groups)
             }
-            Err(errors) => {
-                self.errors.extend(errors);
+            Err(refused) => {
+                self.errors.extend(refused.errors);
+                // Only a group that is asked for by name is told from the others here.
+                let is_wanted = |reference: &TagReference| {
+                    source.group.is_none_or(|wanted| {
+                        let group = reference.place.group.as_deref();
+                        group.is_some_and(|group| group.eq_ignore_ascii_case(wanted))
+                    })
+                };
+                self.tag_references.extend(refused.tag_references.into_iter().filter(is_wanted));
                 None
             }
         }

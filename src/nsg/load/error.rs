@@ -143,17 +143,21 @@ pub(super) struct Scope {
     pub(super) rule: Option<String>,
 }
 
+/// The most errors, and the most warnings, that are kept of one file; the rest is counted.
+const MAX_FINDINGS: usize = 1000;
+
 /// Collects everything that is wrong with one file.
 #[derive(Debug)]
 pub(super) struct Findings {
     file: String,
-    pub(super) errors: Vec<LoadError>,
-    pub(super) warnings: Vec<LoadWarning>,
+    errors: Vec<LoadError>,
+    refused: usize,
+    warnings: Vec<LoadWarning>,
 }
 
 impl Findings {
     pub(super) fn new(file: &str) -> Self {
-        Self { file: shown(file), errors: Vec::new(), warnings: Vec::new() }
+        Self { file: shown(file), errors: Vec::new(), refused: 0, warnings: Vec::new() }
     }
 
     /// Makes a place in this file.
@@ -181,8 +185,11 @@ impl Findings {
         position: Position,
         refusal: Refusal,
     ) {
-        let place = self.place(scope, field, Some(position));
-        self.errors.push(refusal.at(place));
+        self.refused += 1;
+        if self.errors.len() < MAX_FINDINGS {
+            let place = self.place(scope, field, Some(position));
+            self.errors.push(refusal.at(place));
+        }
     }
 
     /// Notes a warning.
@@ -193,8 +200,30 @@ impl Findings {
         position: Position,
         message: String,
     ) {
-        let place = self.place(scope, field, Some(position));
-        self.warnings.push(LoadWarning { place, message });
+        if self.warnings.len() < MAX_FINDINGS {
+            let place = self.place(scope, field, Some(position));
+            self.warnings.push(LoadWarning { place, message });
+        }
+    }
+
+    /// Returns how many errors were noted so far.
+    pub(super) fn refused(&self) -> usize {
+        self.refused
+    }
+
+    /// Returns the warnings of a file without errors, or its errors in the order of the text.
+    pub(super) fn finish(mut self) -> Result<Vec<LoadWarning>, Vec<LoadError>> {
+        if self.refused == 0 {
+            return Ok(self.warnings);
+        }
+        sort_errors(&mut self.errors);
+        let kept = self.errors.len();
+        if self.refused > MAX_FINDINGS {
+            let message = format!("{} more errors are not shown", self.refused - kept);
+            let place = self.place(&Scope::default(), None, None);
+            self.errors.push(Refusal::new(message).at(place));
+        }
+        Err(self.errors)
     }
 }
 
@@ -250,6 +279,18 @@ mod tests {
         let safe = shown("a\nb\u{1b}[31m\u{202e}c\u{85}\u{2028}é");
         assert_eq!(safe, "a\\u{a}b\\u{1b}[31m\\u{202e}c\\u{85}\\u{2028}é");
         assert!(shown(&"x".repeat(5000)).chars().count() <= SHOWN_CHARACTERS + 1);
+    }
+
+    #[test]
+    fn a_file_full_of_errors_gives_a_bounded_list_that_says_so() {
+        let mut findings = Findings::new("f");
+        for line in 0..5000 {
+            let position = Position { line, column: 1 };
+            findings.refuse(&Scope::default(), None, position, Refusal::new("bad"));
+        }
+        let errors = findings.finish().unwrap_err();
+        assert_eq!(errors.len(), MAX_FINDINGS + 1);
+        assert_eq!(errors[MAX_FINDINGS].to_string(), "f: 4000 more errors are not shown");
     }
 
     #[test]

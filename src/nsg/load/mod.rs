@@ -14,6 +14,8 @@ mod document;
 mod error;
 mod name;
 mod port_field;
+mod rule_fields;
+mod rule_list;
 mod security_group;
 mod security_rule;
 pub mod service_tag_file;

@@ -5,27 +5,18 @@
 //! of groups and `{"value": [...]}` are read; `properties` may be nested or flattened, for the group and for each
 //! rule apart.
 
-use std::collections::HashMap;
-
 use super::document::{self, Field, Node, Value};
-use super::error::{Findings, LoadError, LoadWarning, Refusal, Scope, shown, sort_errors};
+use super::error::{Findings, LoadError, LoadWarning, Refusal, Scope, shown};
 use super::security_rule::{self, Kind, LoadedRule};
-use super::{Format, TagReference, name};
-use crate::flow::Direction;
-use crate::nsg::{
-    AddressPrefix, NetworkSecurityGroup, RuleProtocol, SecurityRule, default_security_rules,
-};
+use super::{Format, TagReference, name, rule_list};
+use crate::nsg::{NetworkSecurityGroup, SecurityRule, default_security_rules};
 
 /// Fields whose misspelling would change what a group means.
-const MEANINGFUL_FIELDS: [&str; 6] =
-    ["name", "id", "properties", "securityRules", "defaultSecurityRules", "flushConnection"];
+const MEANINGFUL_FIELDS: [&str; 5] =
+    ["name", "properties", "securityRules", "defaultSecurityRules", "flushConnection"];
 
 /// Fields that resemble a meaningful one and are Azure's.
 const OTHER_FIELDS: [&str; 2] = ["tags", "type"];
-
-/// Azure's limits (nsg-semantics.md section 1): rules in a group, and addresses of one side in a group.
-const MAX_RULES: usize = 1000;
-const MAX_PREFIXES: usize = 4000;
 
 /// A group, and the service tags it names that are not built in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,23 +42,44 @@ pub struct Parsed {
 ///
 /// Everything that is wrong with the file, in the order of the text.
 pub fn parse_groups(file: &str, text: &str, format: Format) -> Result<Parsed, Vec<LoadError>> {
+    read_groups(file, text, format).map_err(|refused| refused.errors)
+}
+
+/// A file that was refused.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// Everything that is wrong with it by itself.
+    pub(super) errors: Vec<LoadError>,
+    /// The service tags it names all the same, which may be wrong too.
+    pub(super) tag_references: Vec<TagReference>,
+}
+
+/// Reads all groups of a file, as [`parse_groups`] does.
+pub(super) fn read_groups(file: &str, text: &str, format: Format) -> Result<Parsed, Refused> {
     let mut findings = Findings::new(file);
     let mut groups = Vec::new();
+    let mut tag_references = Vec::new();
     match document::parse(text, format) {
         Ok(root) => {
             for node in group_nodes(&root, &mut findings) {
-                groups.extend(load_group(node, format, &mut findings));
+                let (group, tags) = load_group(node, format, &mut findings);
+                match group {
+                    Some(group) => groups.push(LoadedGroup { group, tag_references: tags }),
+                    None => tag_references.extend(tags),
+                }
             }
         }
         Err(error) => {
             findings.refuse(&Scope::default(), None, error.position, error.refusal);
         }
     }
-    if findings.errors.is_empty() {
-        return Ok(Parsed { groups, warnings: findings.warnings });
+    match findings.finish() {
+        Ok(warnings) => Ok(Parsed { groups, warnings }),
+        Err(errors) => {
+            tag_references.extend(groups.into_iter().flat_map(|group| group.tag_references));
+            Err(Refused { errors, tag_references })
+        }
     }
-    sort_errors(&mut findings.errors);
-    Err(findings.errors)
 }
 
 /// Takes one group out of a file: the one with this name or resource id, or the only one.
@@ -128,16 +140,21 @@ fn group_nodes<'a>(root: &'a Node, findings: &mut Findings) -> &'a [Node] {
     }
 }
 
-fn load_group(node: &Node, format: Format, findings: &mut Findings) -> Option<LoadedGroup> {
+/// Reads one group; `None` where anything is wrong with it. The tags it names are known even then.
+fn load_group(
+    node: &Node,
+    format: Format,
+    findings: &mut Findings,
+) -> (Option<NetworkSecurityGroup>, Vec<TagReference>) {
     let mut scope = Scope::default();
     let Some(outer) = node.fields() else {
         let message = format!("a network security group must be an object, not {}", node.kind());
         findings.refuse(&scope, None, node.position, Refusal::new(message));
-        return None;
+        return (None, Vec::new());
     };
-    let before = findings.errors.len();
+    let before = findings.refused();
     let name = group_text(node, "name", &scope, findings);
-    if name.is_none() && findings.errors.len() == before {
+    if name.is_none() && findings.refused() == before {
         findings.refuse(&scope, Some("name"), node.position, Refusal::new("is missing"));
     }
     scope.group.clone_from(&name);
@@ -146,17 +163,20 @@ fn load_group(node: &Node, format: Format, findings: &mut Findings) -> Option<Lo
     if let Some(properties) = inner.filter(|inner| inner.fields().is_none()) {
         let refusal = Refusal::new(format!("must be an object, not {}", properties.kind()));
         findings.refuse(&scope, Some("properties"), properties.position, refusal);
-        return None;
+        return (None, Vec::new());
     }
     let fields: Vec<&Field> =
         outer.iter().chain(inner.and_then(Node::fields).into_iter().flatten()).collect();
     refuse_misspelled_fields(&fields, &scope, findings);
     let reader = GroupReader { node, fields, scope, format };
     let flush_connection = reader.flush_connection(findings);
-    let (rules, tag_references) = reader.rules(findings)?;
-    let group =
-        NetworkSecurityGroup { id, flush_connection, ..NetworkSecurityGroup::new(name?, rules) };
-    (findings.errors.len() == before).then_some(LoadedGroup { group, tag_references })
+    let (rules, tag_references) = reader.rules(findings);
+    let group = name.zip(rules).map(|(name, rules)| NetworkSecurityGroup {
+        id,
+        flush_connection,
+        ..NetworkSecurityGroup::new(name, rules)
+    });
+    (group.filter(|_| findings.refused() == before), tag_references)
 }
 
 fn group_text(node: &Node, field: &str, scope: &Scope, findings: &mut Findings) -> Option<String> {
@@ -219,35 +239,34 @@ impl<'a> GroupReader<'a> {
     }
 
     /// Reads the rules of both lists; the six default rules are added where the document has none.
-    fn rules(&self, findings: &mut Findings) -> Option<(Vec<SecurityRule>, Vec<TagReference>)> {
-        let before = findings.errors.len();
+    fn rules(&self, findings: &mut Findings) -> (Option<Vec<SecurityRule>>, Vec<TagReference>) {
         let user = self.list(Kind::User, findings);
         let default = self.list(Kind::Default, findings);
         if user.is_none() && default.is_none() {
             let hint = "write `securityRules: []` for a group that has only the default rules";
             let refusal = Refusal::new("is missing").hint(hint);
             findings.refuse(&self.scope, Some("securityRules"), self.node.position, refusal);
-            return None;
+            return (None, Vec::new());
         }
         let user = user.unwrap_or_default();
         let default = default.unwrap_or_default();
-        self.refuse_conflicts(&user, findings);
-        self.refuse_conflicts(&default, findings);
-        self.refuse_repeated_names(user.iter().chain(&default), findings);
-        self.warn_of_limits(&user, findings);
+        rule_list::refuse_conflicts(&user, findings);
+        rule_list::refuse_conflicts(&default, findings);
+        rule_list::refuse_repeated_names(user.iter().chain(&default), findings);
+        rule_list::warn_of_limits(&user, &self.scope, self.node.position, findings);
         let default_is_absent = default.is_empty();
-        let mut rules = Vec::new();
-        let mut tags = Vec::new();
-        for loaded in user.into_iter().chain(default) {
-            rules.push(loaded.rule);
-            tags.extend(loaded.tags);
-        }
-        if default_is_absent {
-            rules.extend(default_security_rules());
-        } else if findings.errors.len() == before {
-            self.refuse_open_end(&rules, findings);
-        }
-        Some((rules, tags))
+        let tags = user.iter().chain(&default).flat_map(|loaded| loaded.tags.clone()).collect();
+        let rules: Option<Vec<SecurityRule>> =
+            user.into_iter().chain(default).map(|loaded| loaded.rule).collect();
+        let rules = rules.map(|mut rules| {
+            if default_is_absent {
+                rules.extend(default_security_rules());
+            } else {
+                rule_list::refuse_open_end(&rules, &self.scope, self.node.position, findings);
+            }
+            rules
+        });
+        (rules, tags)
     }
 
     fn list(&self, kind: Kind, findings: &mut Findings) -> Option<Vec<LoadedRule>> {
@@ -262,88 +281,5 @@ impl<'a> GroupReader<'a> {
             security_rule::load(element, kind, index, &self.scope, is_handwritten, findings)
         };
         Some(elements.iter().enumerate().filter_map(load).collect())
-    }
-
-    fn rule_scope(&self, rule: &SecurityRule) -> Scope {
-        Scope { group: self.scope.group.clone(), rule: Some(rule.name.clone()) }
-    }
-
-    fn refuse_conflicts(&self, rules: &[LoadedRule], findings: &mut Findings) {
-        let mut taken: HashMap<_, &LoadedRule> = HashMap::new();
-        for loaded in rules {
-            let rule = &loaded.rule;
-            let Some(first) = taken.insert((rule.priority, rule.direction), loaded) else {
-                continue;
-            };
-            let message = format!(
-                "{} {} is taken by rule `{}` in line {}",
-                rule.direction, rule.priority, first.rule.name, first.position.line
-            );
-            let refusal = Refusal::new(message)
-                .arm("SecurityRuleConflict")
-                .hint("a priority may be used once in each direction");
-            let scope = self.rule_scope(rule);
-            findings.refuse(&scope, Some("priority"), loaded.priority_position, refusal);
-        }
-    }
-
-    fn refuse_repeated_names<'r>(
-        &self,
-        rules: impl Iterator<Item = &'r LoadedRule>,
-        findings: &mut Findings,
-    ) {
-        let mut taken: HashMap<String, &LoadedRule> = HashMap::new();
-        for loaded in rules {
-            let Some(first) = taken.insert(loaded.rule.name.to_ascii_lowercase(), loaded) else {
-                continue;
-            };
-            let message = format!("a rule of this name stands in line {}", first.position.line);
-            let refusal = Refusal::new(message).hint("names are unique in a group");
-            let scope = self.rule_scope(&loaded.rule);
-            findings.refuse(&scope, Some("name"), loaded.position, refusal);
-        }
-    }
-
-    /// A list of default rules that leaves packets undecided was cut; Azure's always ends with a rule for all.
-    fn refuse_open_end(&self, rules: &[SecurityRule], findings: &mut Findings) {
-        for direction in Direction::ALL {
-            let decides_all = |rule: &SecurityRule| {
-                let any = |prefixes: &[AddressPrefix]| prefixes.contains(&AddressPrefix::Any);
-                rule.is_default
-                    && rule.direction == direction
-                    && rule.protocol == RuleProtocol::Any
-                    && any(&rule.source)
-                    && any(&rule.destination)
-                    && rule.source_ports.is_any()
-                    && rule.destination_ports.is_any()
-            };
-            if !rules.iter().any(decides_all) {
-                let message = format!("no {direction} rule decides about every packet");
-                let hint = "give all six default rules, or leave the field out";
-                let position = self.node.position;
-                let refusal = Refusal::new(message).hint(hint);
-                findings.refuse(&self.scope, Some(Kind::Default.field()), position, refusal);
-            }
-        }
-    }
-
-    fn warn_of_limits(&self, user: &[LoadedRule], findings: &mut Findings) {
-        let networks = |prefixes: &[AddressPrefix]| {
-            prefixes.iter().filter(|prefix| matches!(prefix, AddressPrefix::Network(_))).count()
-        };
-        let sources: usize = user.iter().map(|loaded| networks(&loaded.rule.source)).sum();
-        let destinations: usize =
-            user.iter().map(|loaded| networks(&loaded.rule.destination)).sum();
-        for (count, limit, what) in [
-            (user.len(), MAX_RULES, "rules"),
-            (sources, MAX_PREFIXES, "source addresses and prefixes"),
-            (destinations, MAX_PREFIXES, "destination addresses and prefixes"),
-        ] {
-            if count > limit {
-                let message = format!("{count} {what}; Azure's limit for a group is {limit}");
-                let field = Some(Kind::User.field());
-                findings.warn(&self.scope, field, self.node.position, message);
-            }
-        }
     }
 }

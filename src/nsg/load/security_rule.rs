@@ -2,8 +2,11 @@
 //!
 //! Source: nsg-semantics.md section 1 (fields and legal values) and section 2 (what is refused, with which code).
 
-use super::document::{Field, Node, Position};
+use std::str::FromStr;
+
+use super::document::{Node, Position};
 use super::error::{Findings, Place, Refusal, Scope, shown};
+use super::rule_fields::{Given, RuleFields};
 use super::{TagReference, address_field, name, port_field};
 use crate::flow::{Direction, Protocol, UnknownWord};
 use crate::nsg::{
@@ -59,12 +62,22 @@ impl Kind {
     }
 }
 
-/// A rule and what must be known of it until all files are read.
+/// A rule, and what can be said of it even where something is wrong with it.
 #[derive(Debug)]
 pub(super) struct LoadedRule {
-    pub(super) rule: SecurityRule,
+    /// The rule, where nothing is wrong with it.
+    pub(super) rule: Option<SecurityRule>,
+    /// Whose fields these are: group and rule.
+    pub(super) scope: Scope,
+    /// The name, where it is legal.
+    pub(super) name: Option<String>,
+    /// The place in the order of evaluation, where it is legal.
+    pub(super) order: Option<(Priority, Direction)>,
+    /// Where the rule starts.
     pub(super) position: Position,
+    /// Where its priority stands.
     pub(super) priority_position: Position,
+    /// Which published service tags it names.
     pub(super) tags: Vec<TagReference>,
 }
 
@@ -93,7 +106,7 @@ const DESTINATION: Side = Side {
     application_security_groups: "destinationApplicationSecurityGroups",
 };
 
-/// Reads a rule; `None` where anything is wrong with it, which is then among the findings.
+/// Reads a rule; `None` where it is no object at all. What is wrong with it is among the findings.
 pub(super) fn load(
     node: &Node,
     kind: Kind,
@@ -104,45 +117,31 @@ pub(super) fn load(
 ) -> Option<LoadedRule> {
     let rule = Some(format!("{}[{index}]", kind.field()));
     let scope = Scope { group: group.group.clone(), rule };
-    let before = findings.errors.len();
-    let mut reader = RuleReader { fields: Vec::new(), position: node.position, scope, findings };
-    reader.collect_fields(node)?;
-    let name = reader.name();
-    reader.refuse_unknown_fields(is_handwritten);
-    reader.warn_of_long_description();
-    let priority = reader.priority(kind);
-    let direction = reader
-        .word("direction", |text| text.parse::<Direction>().map_err(|word| unknown_word(&word)));
-    let access =
-        reader.word("access", |text| text.parse::<Access>().map_err(|word| unknown_word(&word)));
-    let protocol = reader.word("protocol", protocol);
-    let id = reader.id();
+    let before = findings.refused();
+    let mut fields = RuleFields::of(node, scope, findings)?;
+    let name = fields.name();
+    fields.refuse_unknown_fields(is_handwritten);
+    fields.warn_of_long_description();
+    let priority = fields.priority(kind);
+    let direction = fields.word("direction", known_word::<Direction>);
     let mut tags = Vec::new();
-    let source = reader.addresses(&SOURCE, &mut tags);
-    let source_ports = reader.ports(&SOURCE);
-    let destination = reader.addresses(&DESTINATION, &mut tags);
-    let destination_ports = reader.ports(&DESTINATION);
-    reader.refuse_mixed_families(source.as_deref(), destination.as_deref());
-    let priority_position = reader.position_of("priority");
-    let rule = SecurityRule {
-        name: name?,
-        priority: priority?,
-        direction: direction?,
-        access: access?,
-        protocol: protocol?,
-        source: source?,
-        source_ports: source_ports?,
-        destination: destination?,
-        destination_ports: destination_ports?,
-        is_default: kind == Kind::Default,
-        id,
-    };
-    let is_clean = findings.errors.len() == before;
-    is_clean.then_some(LoadedRule { rule, position: node.position, priority_position, tags })
+    let rule = fields.rule(kind, name.clone(), priority.zip(direction), &mut tags);
+    let is_clean = fields.findings.refused() == before;
+    Some(LoadedRule {
+        rule: rule.filter(|_| is_clean),
+        name,
+        order: priority.zip(direction),
+        position: node.position,
+        priority_position: fields.position_of("priority"),
+        scope: fields.scope,
+        tags,
+    })
 }
 
-fn unknown_word(word: &UnknownWord) -> Refusal {
-    Refusal::new(format!("`{}` is not {}", shown(&word.value), word.expected))
+fn known_word<T: FromStr<Err = UnknownWord>>(text: &str) -> Result<T, Refusal> {
+    text.parse().map_err(|word: UnknownWord| {
+        Refusal::new(format!("`{}` is not {}", shown(&word.value), word.expected))
+    })
 }
 
 fn protocol(text: &str) -> Result<RuleProtocol, Refusal> {
@@ -167,88 +166,37 @@ fn protocol(text: &str) -> Result<RuleProtocol, Refusal> {
         })
 }
 
-/// What a singular field and its plural hold together.
-enum Given<'a> {
-    Nothing,
-    One(&'static str, &'a str, Position),
-    List(Position, Vec<(&'a str, Position)>),
-}
-
-/// Reads the fields of one rule and notes what is wrong with each.
-struct RuleReader<'a, 'f> {
-    fields: Vec<&'a Field>,
-    position: Position,
-    scope: Scope,
-    findings: &'f mut Findings,
-}
-
-impl<'a> RuleReader<'a, '_> {
-    fn refuse(&mut self, field: &str, position: Position, refusal: Refusal) {
-        self.findings.refuse(&self.scope, Some(field), position, refusal);
-    }
-
-    /// Gathers the rule's own fields and those of `properties`, which Azure writes either way.
-    fn collect_fields(&mut self, node: &'a Node) -> Option<()> {
-        let Some(fields) = node.fields() else {
-            let refusal = Refusal::new(format!("a rule must be an object, not {}", node.kind()));
-            self.findings.refuse(&self.scope, None, node.position, refusal);
-            return None;
-        };
-        self.fields = fields.iter().filter(|field| !field.is_named("properties")).collect();
-        let Some(properties) = node.get("properties") else { return Some(()) };
-        let Some(inner) = properties.fields() else {
-            let refusal = Refusal::new(format!("must be an object, not {}", properties.kind()));
-            self.refuse("properties", properties.position, refusal);
-            return None;
-        };
-        for field in inner {
-            if self.fields.iter().any(|other| other.is_named(&field.key)) {
-                let refusal = Refusal::new("stands in the rule and in its `properties`");
-                self.refuse(&field.key, field.key_position, refusal);
-            } else {
-                self.fields.push(field);
-            }
-        }
-        Some(())
-    }
-
-    fn get(&self, name: &str) -> Option<&'a Node> {
-        let field = self.fields.iter().find(|field| field.is_named(name))?;
-        (!field.node.is_null()).then_some(&field.node)
-    }
-
-    fn position_of(&self, name: &str) -> Position {
-        self.get(name).map_or(self.position, |node| node.position)
-    }
-
-    /// Returns a text field; an empty text counts as absent, as Azure writes unused fields.
-    fn text(&mut self, name: &str) -> Option<(&'a str, Position)> {
-        let node = self.get(name)?;
-        match node.text() {
-            Some("") => None,
-            Some(text) => Some((text, node.position)),
-            None => {
-                let refusal = Refusal::new(format!("must be a text, not {}", node.kind()));
-                let refusal = match node.elements() {
-                    Some(_) => refusal.hint("a list belongs into the plural field"),
-                    None => refusal,
-                };
-                self.refuse(name, node.position, refusal);
-                None
-            }
-        }
-    }
-
-    /// Reads a field that every rule must have.
-    fn word<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, Refusal>) -> Option<T> {
-        let before = self.findings.errors.len();
-        let Some((text, position)) = self.text(name) else {
-            if self.findings.errors.len() == before {
-                self.refuse(name, self.position, Refusal::new("is missing"));
-            }
-            return None;
-        };
-        read(text).map_err(|refusal| self.refuse(name, position, refusal)).ok()
+impl RuleFields<'_, '_> {
+    /// Reads what a rule says, so that every bad field is noted before the first one ends the attempt.
+    fn rule(
+        &mut self,
+        kind: Kind,
+        name: Option<String>,
+        order: Option<(Priority, Direction)>,
+        tags: &mut Vec<TagReference>,
+    ) -> Option<SecurityRule> {
+        let access = self.word("access", known_word::<Access>);
+        let protocol = self.word("protocol", protocol);
+        let id = self.id();
+        let source = self.addresses(&SOURCE, tags);
+        let source_ports = self.ports(&SOURCE);
+        let destination = self.addresses(&DESTINATION, tags);
+        let destination_ports = self.ports(&DESTINATION);
+        self.refuse_mixed_families(source.as_deref(), destination.as_deref());
+        let (priority, direction) = order?;
+        Some(SecurityRule {
+            name: name?,
+            priority,
+            direction,
+            access: access?,
+            protocol: protocol?,
+            source: source?,
+            source_ports: source_ports?,
+            destination: destination?,
+            destination_ports: destination_ports?,
+            is_default: kind == Kind::Default,
+            id,
+        })
     }
 
     fn name(&mut self) -> Option<String> {
@@ -311,79 +259,6 @@ impl<'a> RuleReader<'a, '_> {
                         .arm("SecurityRuleInvalidPriority")
                 })
         })
-    }
-
-    /// Reads a singular field and its plural. An empty list beside a value means the value; both together pass only
-    /// where they say the same, as effective rules do.
-    fn given(&mut self, singular: &'static str, plural: &'static str) -> Option<Given<'a>> {
-        let before = self.findings.errors.len();
-        let one = self.text(singular);
-        let list = self.list(plural);
-        if self.findings.errors.len() > before {
-            return None;
-        }
-        match (one, list) {
-            (None, None) => Some(Given::Nothing),
-            (Some((text, position)), None) => Some(Given::One(singular, text, position)),
-            (None, Some((position, list))) => Some(Given::List(position, list)),
-            (Some((text, position)), Some((_, list))) => match list.as_slice() {
-                [(same, _)] if same.eq_ignore_ascii_case(text) => {
-                    Some(Given::One(singular, text, position))
-                }
-                _ => {
-                    let message = format!("says something else than `{plural}`");
-                    let refusal = Refusal::new(message).hint("give one of the two");
-                    self.refuse(singular, position, refusal);
-                    None
-                }
-            },
-        }
-    }
-
-    /// Returns the texts of a plural field; `None` where it is absent or empty.
-    fn list(&mut self, name: &'static str) -> Option<(Position, Vec<(&'a str, Position)>)> {
-        let node = self.get(name)?;
-        let Some(elements) = node.elements() else {
-            let refusal = Refusal::new(format!("must be a list, not {}", node.kind()));
-            self.refuse(
-                name,
-                node.position,
-                refusal.hint("one value belongs into the singular field"),
-            );
-            return None;
-        };
-        let mut texts = Vec::with_capacity(elements.len());
-        for element in elements {
-            if let Some(text) = element.text() {
-                texts.push((text, element.position));
-            } else {
-                let message = format!("must hold texts, not {}", element.kind());
-                self.refuse(name, element.position, Refusal::new(message));
-            }
-        }
-        (!elements.is_empty()).then_some((node.position, texts))
-    }
-
-    /// Reads every element of a plural field, so that each bad one is reported.
-    fn each<T>(
-        &mut self,
-        plural: &'static str,
-        list: &[(&str, Position)],
-        read: impl Fn(&str) -> Result<T, Refusal>,
-    ) -> Option<Vec<T>> {
-        let mut values = Vec::with_capacity(list.len());
-        for (text, position) in list {
-            match read(text) {
-                Ok(value) => values.push(value),
-                Err(refusal) => self.refuse(plural, *position, refusal),
-            }
-        }
-        (values.len() == list.len()).then_some(values)
-    }
-
-    fn refuse_missing(&mut self, singular: &'static str, plural: &'static str) {
-        let refusal = Refusal::new("is missing").hint(format!("give it or `{plural}`"));
-        self.refuse(singular, self.position, refusal);
     }
 
     fn ports(&mut self, side: &Side) -> Option<PortSet> {

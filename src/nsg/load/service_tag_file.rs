@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::address_field;
 use super::document::{json_error_message, position_of, position_of_json_error};
-use super::error::{Findings, LoadError, Refusal, Scope, shown, sort_errors};
+use super::error::{Findings, LoadError, Refusal, Scope, shown};
 use crate::nsg::AddressSet;
 
 /// What a service tag file says of the wanted tags.
@@ -81,11 +81,7 @@ pub fn parse<'a>(
             }
         }
     }
-    if findings.errors.is_empty() {
-        return Ok(tags);
-    }
-    sort_errors(&mut findings.errors);
-    Err(findings.errors)
+    findings.finish().map(|_no_warnings| tags)
 }
 
 fn addresses(text: &str, entry: &TagEntry<'_>, findings: &mut Findings) -> AddressSet {

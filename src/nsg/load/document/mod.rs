@@ -14,8 +14,8 @@ use super::error::{Refusal, shown};
 /// The deepest nesting that is read. Azure's documents stay below 16.
 const MAX_DEPTH: usize = 64;
 
-/// The most values one document may hold: a list of a thousand groups with a hundred rules each stays below.
-const MAX_VALUES: usize = 4_000_000;
+/// The most values one document may hold: the 5,000 groups a subscription may have, with a dozen rules each.
+const MAX_VALUES: usize = 2_000_000;
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

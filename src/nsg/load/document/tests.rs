@@ -110,3 +110,11 @@ fn a_byte_order_mark_is_skipped() {
     assert_eq!(parse("\u{feff}[]", Format::Json).unwrap().position, Position::START);
     assert_eq!(parse("\u{feff}a: 1", Format::Yaml).unwrap().position, Position::START);
 }
+
+#[test]
+fn a_document_with_too_many_values_is_an_error() {
+    let text = format!("[{}1]", "1,".repeat(MAX_VALUES));
+    let error = parse(&text, Format::Json).unwrap_err();
+    assert!(format!("{error:?}").contains("more than 2000000 values"));
+    assert!(parse(&" ".repeat(3_000_000), Format::Yaml).is_err());
+}

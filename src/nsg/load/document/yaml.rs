@@ -10,8 +10,15 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use super::{Field, MAX_DEPTH, MAX_VALUES, Node, Position, SyntaxError, Value};
 use crate::nsg::load::error::{Refusal, shown};
 
+/// The longest text that is read, in bytes. People write far less, and the parser keeps all of a long line in memory.
+const MAX_LENGTH: usize = 2 * 1024 * 1024;
+
 /// Reads one YAML document.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+    if text.len() > MAX_LENGTH {
+        let message = format!("longer than {MAX_LENGTH} bytes, the most that is read as YAML");
+        return Err(SyntaxError::new(Position::START, message));
+    }
     let mut builder = Builder::default();
     let mut documents = 0;
     for event in Parser::new_from_str(text) {
