@@ -1,0 +1,245 @@
+//! The command line without an agent: answers, exit codes, and errors that say what to do.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn nsgwatch(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nsgwatch"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A question to the web tier of the samples, answered without an agent.
+fn ask_samples(question: [&str; 4], more: &[&str]) -> Output {
+    let [direction, protocol, local, remote] = question;
+    let mut arguments = vec!["verify", "--virtual-network", "10.0.0.0/16"];
+    arguments.extend([
+        "--subnet-nsg",
+        "rules/web-tier-subnet.json",
+        "--nic-nsg",
+        "rules/web-tier-nic.json",
+    ]);
+    arguments.extend([
+        "--direction",
+        direction,
+        "--protocol",
+        protocol,
+        "--local",
+        local,
+        "--remote",
+        remote,
+    ]);
+    arguments.extend(more);
+    nsgwatch(&arguments)
+}
+
+#[test]
+fn a_question_is_answered_on_one_line_with_the_rule_and_where_it_stands() {
+    let output = ask_samples(["inbound", "tcp", "10.0.1.4:22", "203.0.113.9:50211"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let answer = stdout(&output);
+    assert!(answer.starts_with("Deny  defaultSecurityRules/DenyAllInBound  (NSG "), "{answer}");
+    assert_eq!(answer.lines().count(), 1, "{answer}");
+}
+
+#[test]
+fn the_json_answer_begins_with_azures_own_fields() {
+    let output = ask_samples(["Inbound", "TCP", "10.0.1.4:22", "203.0.113.9:*"], &["-o", "json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["access"], "Deny");
+    assert_eq!(answer["ruleName"], "defaultSecurityRules/DenyAllInBound");
+    assert_eq!(answer["ruleId"], "");
+    assert_eq!(answer["priority"], 65500);
+}
+
+#[test]
+fn deny_ends_with_three_only_where_the_exit_code_is_asked_for() {
+    let question = ["inbound", "tcp", "10.0.1.4:22", "203.0.113.9:50211"];
+    assert_eq!(ask_samples(question, &[]).status.code(), Some(0));
+    assert_eq!(ask_samples(question, &["--exit-code"]).status.code(), Some(3));
+    let allowed = ["outbound", "tcp", "10.0.1.4:*", "10.0.2.4:443"];
+    assert_eq!(ask_samples(allowed, &["--exit-code"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_question_that_makes_no_sense_is_wrong_usage() {
+    for (question, reason) in [
+        (["sideways", "tcp", "10.0.1.4:22", "203.0.113.9:1"], "Inbound or Outbound"),
+        (["inbound", "tpc", "10.0.1.4:22", "203.0.113.9:1"], "tcp, udp, icmp"),
+        (["inbound", "tcp", "10.0.1.4:*", "203.0.113.9:1"], "needs one destination port"),
+        (["inbound", "tcp", "10.0.1.4:22", "[2001:db8::1]:1"], "different address families"),
+        (["inbound", "icmp", "10.0.1.4:22", "203.0.113.9"], "icmp has no ports"),
+        (["inbound", "tcp", "10.0.1.400:22", "203.0.113.9:1"], "ADDRESS:PORT"),
+    ] {
+        let output = ask_samples(question, &[]);
+        assert_eq!(output.status.code(), Some(2), "{question:?}");
+        assert!(stderr(&output).contains(reason), "{question:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn without_an_agent_the_client_says_how_to_start_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("nobody.sock");
+    let socket = socket.to_str().unwrap();
+    for command in [
+        vec!["status"],
+        vec!["flows"],
+        vec![
+            "verify",
+            "--direction",
+            "inbound",
+            "--protocol",
+            "icmp",
+            "--local",
+            "::1",
+            "--remote",
+            "::2",
+        ],
+    ] {
+        let mut arguments = command.clone();
+        arguments.extend(["--socket", socket]);
+        let output = nsgwatch(&arguments);
+        assert_eq!(output.status.code(), Some(4), "{command:?}");
+        assert!(stderr(&output).contains("nsgwatch run"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn check_says_everything_that_is_wrong_with_its_place_and_azures_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.yaml");
+    fs::write(
+        &path,
+        "name: bad\nsecurityRules:\n  - {name: a, priority: 100, direction: Inbound, access: Allow, protocol: Tcp,\n     \
+         sourceAddressPrefix: 10.0.1.4/24, sourcePortRange: '*', destinationAddressPrefix: '*', destinationPortRange: '80,443'}\n  \
+         - {name: b, priority: 100, direction: Inbound, access: Deny, protocol: Tcp,\n     \
+         sourceAddressPrefix: '*', sourcePortRange: '*', destinationAddressPrefix: '*', destinationPortRange: '80'}\n",
+    )
+    .unwrap();
+    let path = path.to_str().unwrap();
+    let output = nsgwatch(&["check", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = stderr(&output);
+    for expected in [
+        "bad.yaml:4:",
+        "SecurityRuleInvalidAddressPrefix",
+        "SecurityRuleInvalidPortRange",
+        "SecurityRuleConflict",
+        "rule `a` of `bad`, field `sourceAddressPrefix`",
+    ] {
+        assert!(errors.contains(expected), "no {expected} in {errors}");
+    }
+    let json: Value =
+        serde_json::from_slice(&nsgwatch(&["check", path, "-o", "json"]).stdout).unwrap();
+    assert_eq!(json["valid"], false);
+    assert!(json["errors"].as_array().unwrap().len() >= 3, "{json}");
+}
+
+#[test]
+fn the_samples_are_valid() {
+    let groups =
+        ["web-tier-subnet.json", "web-tier-nic.json", "locked-down-outbound.json", "database.yaml"];
+    let groups = groups.map(|name| format!("rules/{name}"));
+    let mut arguments = vec!["check", "--service-tags", "rules/service-tags.json"];
+    arguments.extend(groups.iter().map(String::as_str));
+    let output = nsgwatch(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "4 files valid\n");
+}
+
+#[test]
+fn a_configuration_is_checked_with_the_rule_files_it_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("nsgwatch.toml");
+    fs::write(&config, "nic-nsg = \"missing.json\"\n").unwrap();
+    let output = nsgwatch(&["check", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let missing = folder.path().join("missing.json");
+    assert!(stderr(&output).contains(missing.to_str().unwrap()), "{}", stderr(&output));
+    fs::write(&config, "nicnsg = \"missing.json\"\n").unwrap();
+    let output = nsgwatch(&["check", config.to_str().unwrap()]);
+    assert!(stderr(&output).contains("unknown field `nicnsg`"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named_beside_those_that_are() {
+    let output = nsgwatch(&["run", "--interface", "nosuchif0"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = stderr(&output);
+    assert!(error.contains("no interface is named `nosuchif0`") && error.contains("lo"), "{error}");
+}
+
+#[test]
+fn a_configuration_that_is_wrong_ends_the_agent_with_a_code_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("nsgwatch.toml");
+    fs::write(&config, "max-flows = 0\n").unwrap();
+    let output = nsgwatch(&["run", "--config", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("from 1 to 16777216"), "{}", stderr(&output));
+    let output = nsgwatch(&["run", "--config", "/no/such/file.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("/no/such/file.toml"), "{}", stderr(&output));
+}
+
+#[test]
+fn help_shows_examples_for_every_command_that_takes_options_together() {
+    for command in
+        [vec!["--help"], vec!["run", "--help"], vec!["verify", "--help"], vec!["check", "--help"]]
+    {
+        let output = nsgwatch(&command);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).contains("Examples:\n  nsgwatch "), "{command:?}");
+    }
+}
+
+#[test]
+fn every_option_of_run_is_a_key_of_the_configuration_file() {
+    let help = stdout(&nsgwatch(&["run", "--help"]));
+    let options: Vec<&str> = help
+        .lines()
+        .filter_map(|line| line.trim_start().trim_start_matches("-i, ").strip_prefix("--"))
+        .map(|rest| rest.split(' ').next().unwrap())
+        .filter(|option| !["config", "help"].contains(option))
+        .collect();
+    assert!(options.len() >= 14, "{options:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("nsgwatch.toml");
+    for option in options {
+        fs::write(&config, format!("{option} = {{}}\n")).unwrap();
+        let output = nsgwatch(&["check", config.to_str().unwrap()]);
+        assert!(!stderr(&output).contains("unknown field"), "{option}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nsgwatch"))
+        .args(["check", "rules/database.yaml"])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+}
