@@ -68,7 +68,9 @@ fn records() {
             nanoseconds_each(200 * 2000, || {
                 for _ in 0..200 {
                     out.clear();
-                    events.iter().for_each(|event| render(event, &mut out));
+                    for event in &events {
+                        render(event, &mut out);
+                    }
                     black_box(&out);
                 }
             })
@@ -122,7 +124,7 @@ fn numbers(flows: u32) -> impl Iterator<Item = u32> {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        u32::try_from((state >> 32) * u64::from(flows) >> 32).unwrap()
+        u32::try_from(((state >> 32) * u64::from(flows)) >> 32).unwrap()
     })
 }
 

@@ -281,14 +281,16 @@ impl FlowKey {
             Ports::Pair { source, destination } => (source, destination),
             Ports::Echo(identifier) => (identifier, identifier),
         };
-        let (source, destination, shape) = match (tuple.source, tuple.destination) {
+        let (source, destination, is_low_first, shape) = match (tuple.source, tuple.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let shape = match tuple.ports {
                     Ports::Absent => KeyShape::V4Absent,
                     Ports::Pair { .. } => KeyShape::V4Pair,
                     Ports::Echo(_) => KeyShape::V4Echo,
                 };
-                (v4_to_bytes(source), v4_to_bytes(destination), shape)
+                let ends = (source.to_bits(), destination.to_bits());
+                let is_low_first = (ends.0, source_port) <= (ends.1, destination_port);
+                (v4_to_bytes(source), v4_to_bytes(destination), is_low_first, shape)
             }
             (source, destination) => {
                 let shape = match tuple.ports {
@@ -296,14 +298,12 @@ impl FlowKey {
                     Ports::Pair { .. } => KeyShape::V6Pair,
                     Ports::Echo(_) => KeyShape::V6Echo,
                 };
-                (v6_to_bytes(source), v6_to_bytes(destination), shape)
+                let (source, destination) = (v6_to_bytes(source), v6_to_bytes(destination));
+                let is_low_first = (source, source_port) <= (destination, destination_port);
+                (source, destination, is_low_first, shape)
             }
         };
-        let sender = if (source, source_port) <= (destination, destination_port) {
-            Sender::Low
-        } else {
-            Sender::High
-        };
+        let sender = if is_low_first { Sender::Low } else { Sender::High };
         let (low_address, low_port, high_address, high_port) = match sender {
             Sender::Low => (source, source_port, destination, destination_port),
             Sender::High => (destination, destination_port, source, source_port),

@@ -22,6 +22,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 pub use self::counters::{
@@ -128,24 +129,7 @@ impl Engine {
         packet: &Packet,
         events: &mut Vec<Event>,
     ) {
-        self.counters.packets += 1;
-        self.counters.bytes += u64::from(packet.wire_length);
-        let belongs_to = match packet.fragment {
-            Fragment::Later(id) => {
-                let first = self.fragments.tuple_of(now.monotonic_ns, &id);
-                if first.is_some_and(|tuple| self.attach(now, &tuple, packet)) {
-                    self.counters.fragments.joined += 1;
-                } else {
-                    self.counters.fragments.undecided += 1;
-                }
-                return;
-            }
-            Fragment::Whole | Fragment::First(_) => self.track(now, direction, packet, events),
-        };
-        if let Fragment::First(id) = packet.fragment {
-            let forgot = self.fragments.remember(now.monotonic_ns, id, belongs_to);
-            self.counters.fragments.forgotten += u64::from(forgot);
-        }
+        self.observe_located(now, direction, packet, self.locate(&packet.tuple), events);
     }
 
     /// Takes in the packets of one block, in order: the same as [`Self::observe`] for each, but the memory of many
@@ -155,15 +139,19 @@ impl Engine {
         packets: &[(Timestamp, Direction, Packet)],
         events: &mut Vec<Event>,
     ) {
+        let mut located = Vec::with_capacity(BATCH);
         for batch in packets.chunks(BATCH) {
-            let mut hashes = [None; BATCH];
-            for (hash, (_, _, packet)) in hashes.iter_mut().zip(batch) {
-                *hash = Some(self.table.hash(&FlowKey::from(&packet.tuple)));
+            located.clear();
+            located.extend(batch.iter().map(|(_, _, packet)| self.locate(&packet.tuple)));
+            // Reading places and then flows for their own sake: no read waits for another one.
+            let mut slots = [None; BATCH];
+            for (slot, located) in slots.iter_mut().zip(&located) {
+                *slot = self.table.peek(located.hash);
             }
-            let known = hashes.iter().flatten().filter_map(|hash| self.table.peek(*hash));
-            std::hint::black_box(known.map(|flow| flow.to_source().packets).max());
-            for (now, direction, packet) in batch {
-                self.observe(*now, *direction, packet, events);
+            let flows = slots.iter().flatten().filter_map(|slot| self.table.get(*slot));
+            black_box(flows.fold(0, |all, flow| all ^ flow.to_source().packets));
+            for ((now, direction, packet), located) in batch.iter().zip(&located) {
+                self.observe_located(*now, *direction, packet, *located, events);
             }
         }
     }
@@ -231,12 +219,46 @@ impl Engine {
         (next < self.table.places() && found.len() < limit).then_some(next)
     }
 
+    fn locate(&self, tuple: &FiveTuple) -> Located {
+        let (key, sender) = FlowKey::with_sender(tuple);
+        Located { hash: self.table.hash(&key), key, sender }
+    }
+
+    fn observe_located(
+        &mut self,
+        now: Timestamp,
+        direction: Direction,
+        packet: &Packet,
+        located: Located,
+        events: &mut Vec<Event>,
+    ) {
+        self.counters.packets += 1;
+        self.counters.bytes += u64::from(packet.wire_length);
+        match packet.fragment {
+            Fragment::Whole => _ = self.track(now, direction, packet, located, events),
+            Fragment::First(id) => {
+                let tuple = self.track(now, direction, packet, located, events);
+                let forgot = self.fragments.remember(now.monotonic_ns, id, tuple);
+                self.counters.fragments.forgotten += u64::from(forgot);
+            }
+            Fragment::Later(id) => {
+                let first = self.fragments.tuple_of(now.monotonic_ns, &id);
+                if first.is_some_and(|tuple| self.attach(now, &tuple, packet)) {
+                    self.counters.fragments.joined += 1;
+                } else {
+                    self.counters.fragments.undecided += 1;
+                }
+            }
+        }
+    }
+
     /// Finds the packet's flow or opens one. Returns the tuple under which the packet was counted.
     fn track(
         &mut self,
         now: Timestamp,
         direction: Direction,
         packet: &Packet,
+        located: Located,
         events: &mut Vec<Event>,
     ) -> FiveTuple {
         if let PacketKind::IcmpError { quoted } = packet.kind {
@@ -249,17 +271,16 @@ impl Engine {
             }
             self.counters.icmp_errors.unattached += 1;
         }
-        let (key, sender) = FlowKey::with_sender(&packet.tuple);
-        let hash = self.table.hash(&key);
-        let known = self.table.find(hash, &key);
+        let sender = located.sender;
+        let known = self.table.find(located.hash, &located.key);
         match known.map(|slot| (slot, self.meet(slot, direction, packet, sender))) {
-            None => self.open(now, (hash, key), direction, packet, events),
+            None => self.open(now, direction, packet, located, events),
             Some((slot, Meeting::Belongs)) => self.count(now, slot, sender, packet),
             Some((slot, Meeting::OpensAnother(reason))) => {
                 if let Some(flow) = self.table.remove(slot) {
                     self.end(&flow, reason, events);
                 }
-                self.open(now, (hash, key), direction, packet, events);
+                self.open(now, direction, packet, located, events);
             }
             Some((slot, Meeting::JudgedOtherwise(judgment))) => {
                 self.restart(now, slot, judgment, events);
@@ -312,12 +333,11 @@ impl Engine {
     fn open(
         &mut self,
         now: Timestamp,
-        (hash, key): (FlowHash, FlowKey),
         direction: Direction,
         packet: &Packet,
+        Located { key, sender, hash }: Located,
         events: &mut Vec<Event>,
     ) {
-        let (_, sender) = FlowKey::with_sender(&packet.tuple);
         let opening = opening_of(direction, packet, sender);
         let verdict = self.policy.classify(opening.direction, &key.tuple_from(opening.initiator));
         let judgment = Judgment::new(verdict, self.generation);
@@ -358,8 +378,8 @@ impl Engine {
 
     /// Counts a packet in the flow of another tuple than its own; says whether there is one.
     fn attach(&mut self, now: Timestamp, tuple: &FiveTuple, packet: &Packet) -> bool {
-        let (key, sender) = FlowKey::with_sender(tuple);
-        let found = self.table.find(self.table.hash(&key), &key);
+        let Located { key, sender, hash } = self.locate(tuple);
+        let found = self.table.find(hash, &key);
         let flow = found.and_then(|slot| self.table.get_mut(slot));
         if let Some(flow) = flow {
             flow.count(now, sender, packet.wire_length);
@@ -379,6 +399,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// A tuple's key, which end sends it, and where its flow is to be looked for.
+#[derive(Debug, Clone, Copy)]
+struct Located {
+    key: FlowKey,
+    sender: Sender,
+    hash: FlowHash,
 }
 
 /// What a packet means for the flow that it has the key of.

@@ -352,6 +352,8 @@ fn an_answer_to_a_denied_connection_is_only_counted() {
     );
 }
 
+type Send<'a> = &'a dyn Fn(&mut Scene);
+
 #[test]
 fn who_began_a_flow_met_in_the_middle_is_a_marked_guess() {
     let ssh_midstream =
@@ -360,7 +362,7 @@ fn who_began_a_flow_met_in_the_middle_is_a_marked_guess() {
     let echo = "Outbound icmp 10.0.1.4 -> 203.0.113.9: Allow by AllowInternetOutBound, midstream";
     let equal =
         "Outbound tcp 10.0.1.4:179 -> 203.0.113.9:179: Allow by AllowInternetOutBound, midstream";
-    let cases: [(&dyn Fn(&mut Scene), &str); 7] = [
+    let cases: [(Send, &str); 7] = [
         (&|scene| scene.tcp(Outbound, (22, 50_000), "SA"), ssh_midstream),
         (&|scene| scene.tcp(Inbound, (50_000, 443), "SA"), &web_midstream),
         (&|scene| scene.tcp(Outbound, (22, 50_000), "A"), ssh_midstream),
