@@ -17,6 +17,8 @@
 
 mod counters;
 mod fragments;
+mod judgment;
+mod opening;
 mod record;
 mod tcp;
 #[cfg(test)]
@@ -34,12 +36,13 @@ pub use self::tcp::TcpStage;
 pub use crate::flow_table::{Timeouts, Traffic};
 
 use self::fragments::FragmentTable;
-use self::tcp::TcpProgress;
+use self::judgment::{Judgment, own_end, record_of};
+use self::opening::{can_open, is_first_syn, opening_of};
 use crate::classifier::Policy;
-use crate::flow::{Direction, FiveTuple, FlowKey, Ports, Protocol, Sender, Timestamp};
-use crate::flow_table::{Flow, FlowHash, FlowTable, Opening, Slot};
-use crate::nsg::{Access, RuleProvenance, Verdict};
-use crate::packet::{Fragment, Packet, PacketKind, Skip, TcpFlags};
+use crate::flow::{Direction, FiveTuple, FlowKey, Sender, Timestamp};
+use crate::flow_table::{Flow, FlowHash, FlowTable, Slot};
+use crate::nsg::Access;
+use crate::packet::{Fragment, Packet, PacketKind, Skip};
 
 /// How much the engine may keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,37 +58,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { max_flows: 262_144, timeouts: Timeouts::default(), max_fragments: 4096 }
-    }
-}
-
-/// What was decided about a flow, and how far it has come: 16 bytes beside each flow.
-#[derive(Debug, Clone)]
-struct Judgment {
-    rule: Option<Arc<RuleProvenance>>,
-    /// The engine's own number of the policy that decided.
-    generation: u32,
-    access: Access,
-    /// This policy also denies what the other side sent to open a flow of its own.
-    reverse_denied: bool,
-    tcp: TcpProgress,
-}
-
-impl Judgment {
-    fn new(verdict: Verdict, generation: u32) -> Self {
-        let Verdict { access, rule } = verdict;
-        Self { rule, generation, access, reverse_denied: false, tcp: TcpProgress::default() }
-    }
-
-    fn is_denial(&self) -> bool {
-        self.access == Access::Deny
-    }
-
-    fn says_the_same_as(&self, other: &Self) -> bool {
-        self.access == other.access && self.rule == other.rule
-    }
-
-    fn verdict(&self) -> Verdict {
-        Verdict { access: self.access, rule: self.rule.clone() }
     }
 }
 
@@ -317,7 +289,12 @@ impl Engine {
         let from_other_side = sender != flow.opening().initiator;
         if judgment.is_denial() && from_other_side && can_open(packet) {
             if self.policy.classify(direction, &packet.tuple).access != Access::Deny {
-                return Meeting::OpensAnother(EndReason::Superseded);
+                let was_denied = flow.is_denied();
+                return Meeting::OpensAnother(if was_denied {
+                    EndReason::Superseded
+                } else {
+                    EndReason::PolicyChange
+                });
             }
             judgment.reverse_denied = true;
         }
@@ -417,61 +394,4 @@ enum Meeting {
     OpensAnother(EndReason),
     /// The rules that are in force now say something else of the flow.
     JudgedOtherwise(Judgment),
-}
-
-/// Says whether a packet asks for a TCP connection.
-const fn is_first_syn(kind: PacketKind) -> bool {
-    matches!(kind, PacketKind::Tcp(flags)
-        if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK))
-}
-
-/// Says whether a packet can be the first of a flow that its sender begins.
-fn can_open(packet: &Packet) -> bool {
-    match packet.kind {
-        PacketKind::EchoReply | PacketKind::IcmpError { .. } => false,
-        PacketKind::EchoRequest => true,
-        kind => packet.tuple.protocol != Protocol::TCP || is_first_syn(kind),
-    }
-}
-
-/// Says who began the flow of a packet that no known flow claims.
-fn opening_of(direction: Direction, packet: &Packet, sender: Sender) -> Opening {
-    let from_sender = Opening { initiator: sender, direction, midstream: false };
-    let from_receiver =
-        Opening { initiator: sender.other(), direction: direction.reversed(), midstream: true };
-    match packet.kind {
-        kind if is_first_syn(kind) => from_sender,
-        PacketKind::Tcp(flags) if flags.contains(TcpFlags::SYN) => from_receiver,
-        PacketKind::EchoReply => from_receiver,
-        _ if packet.tuple.protocol != Protocol::TCP => from_sender,
-        // Servers listen on low ports.
-        _ => match packet.tuple.ports {
-            Ports::Pair { source, destination } if source < destination => from_receiver,
-            _ => Opening { midstream: true, ..from_sender },
-        },
-    }
-}
-
-/// How a flow ended by itself, if it did.
-fn own_end(flow: &Flow<Judgment>) -> Option<EndReason> {
-    match flow.value.tcp.stage() {
-        TcpStage::Closed => Some(EndReason::Closed),
-        TcpStage::Reset => Some(EndReason::Reset),
-        TcpStage::Opening | TcpStage::Established | TcpStage::Closing => None,
-    }
-}
-
-fn record_of(flow: &Flow<Judgment>) -> FlowRecord {
-    let tuple = flow.tuple();
-    FlowRecord {
-        tuple,
-        direction: flow.opening().direction,
-        verdict: flow.value.verdict(),
-        midstream: flow.opening().midstream,
-        first: flow.first(),
-        last: flow.last(),
-        to_destination: flow.to_destination(),
-        to_source: flow.to_source(),
-        tcp: (tuple.protocol == Protocol::TCP).then(|| flow.value.tcp.stage()),
-    }
 }

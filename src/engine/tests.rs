@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::flow::{Ports, Protocol};
 use crate::nsg::{
     AddressPrefix, AppliedRules, NetworkSecurityGroup, PortRange, PortSet, Priority, RuleProtocol,
     SecurityRule, ServiceTags, default_security_rules,
 };
-use crate::packet::FragmentId;
+use crate::packet::{FragmentId, TcpFlags};
 
 const LOCAL: &str = "10.0.1.4";
 const REMOTE: &str = "203.0.113.9";
@@ -269,6 +270,22 @@ fn switching_flush_connection_on_judges_older_flows_again() {
     scene.replace(policy(3, vec![], true));
     scene.tcp(Inbound, (22, 50_000), "A");
     assert_eq!(scene.told(), [SSH_ALLOWED, "end policy_change 2/0", SSH_DENIED]);
+}
+
+#[test]
+fn with_flush_connection_the_other_side_may_go_on_by_a_flow_of_its_own() {
+    let mut scene = Scene::new(policy(1, vec![rule("dns", Inbound, Allow, 53)], true), 10);
+    scene.udp(Inbound, (53, 5000));
+    scene.replace(policy(2, vec![], true));
+    scene.udp(Outbound, (53, 5000));
+    assert_eq!(
+        scene.told(),
+        [
+            "Inbound udp 203.0.113.9:5000 -> 10.0.1.4:53: Allow by dns",
+            "end policy_change 1/0",
+            "Outbound udp 10.0.1.4:53 -> 203.0.113.9:5000: Allow by AllowInternetOutBound"
+        ]
+    );
 }
 
 #[test]

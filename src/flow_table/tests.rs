@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::flow::Ports;
+use crate::flow::{Direction, FiveTuple, Ports};
 
 const TICK_NS: u64 = 1 << TICK_SHIFT;
 
