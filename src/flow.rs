@@ -261,20 +261,25 @@ enum KeyShape {
 /// The identity of a flow: the same value for a packet and for the packet that answers it.
 ///
 /// Made only from a [`FiveTuple`], so that a reply can not miss its flow and a raw tuple can not be used as a key.
-/// Holds 38 bytes, because a flow table holds a million of them.
+/// It is small, because a flow table holds a million of them, and made of words, because every packet makes and
+/// compares one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey {
-    low_address: [u8; 16],
-    high_address: [u8; 16],
+    low_address: AddressBits,
+    high_address: AddressBits,
     low_port: u16,
     high_port: u16,
     protocol: Protocol,
     shape: KeyShape,
 }
 
+/// An address of either family, most significant word first; an IPv4 address is the second word.
+type AddressBits = [u64; 2];
+
 impl FlowKey {
     /// Makes the key of a packet's flow and says which end of it sent the packet.
     #[must_use]
+    #[inline]
     pub fn with_sender(tuple: &FiveTuple) -> (Self, Sender) {
         let (source_port, destination_port) = match tuple.ports {
             Ports::Absent => (0, 0),
@@ -288,7 +293,7 @@ impl FlowKey {
                     Ports::Pair { .. } => KeyShape::V4Pair,
                     Ports::Echo(_) => KeyShape::V4Echo,
                 };
-                (v4_to_bytes(source), v4_to_bytes(destination), shape)
+                (v4_bits(source), v4_bits(destination), shape)
             }
             (source, destination) => {
                 let shape = match tuple.ports {
@@ -296,7 +301,7 @@ impl FlowKey {
                     Ports::Pair { .. } => KeyShape::V6Pair,
                     Ports::Echo(_) => KeyShape::V6Echo,
                 };
-                (v6_to_bytes(source), v6_to_bytes(destination), shape)
+                (v6_bits(source), v6_bits(destination), shape)
             }
         };
         let sender = if (source, source_port) <= (destination, destination_port) {
@@ -316,9 +321,9 @@ impl FlowKey {
     #[must_use]
     pub fn tuple_from(&self, sender: Sender) -> FiveTuple {
         use KeyShape::{V4Absent, V4Echo, V4Pair, V6Absent, V6Echo, V6Pair};
-        let address = |bytes: [u8; 16]| match self.shape {
-            V4Absent | V4Pair | V4Echo => IpAddr::V4(v4_from_bytes(bytes)),
-            V6Absent | V6Pair | V6Echo => IpAddr::V6(Ipv6Addr::from(bytes)),
+        let address = |bits| match self.shape {
+            V4Absent | V4Pair | V4Echo => IpAddr::V4(v4_from(bits)),
+            V6Absent | V6Pair | V6Echo => IpAddr::V6(v6_from(bits)),
         };
         let ports = match self.shape {
             V4Absent | V6Absent => Ports::Absent,
@@ -344,22 +349,26 @@ impl FlowKey {
     }
 }
 
-/// The address in front, zeros behind: keeps the order of addresses.
-const fn v4_to_bytes(address: Ipv4Addr) -> [u8; 16] {
-    let [a, b, c, d] = address.octets();
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+const fn v4_bits(address: Ipv4Addr) -> AddressBits {
+    [0, address.to_bits() as u64]
 }
 
-const fn v4_from_bytes(bytes: [u8; 16]) -> Ipv4Addr {
-    let [a, b, c, d, ..] = bytes;
-    Ipv4Addr::new(a, b, c, d)
+#[expect(clippy::cast_possible_truncation, reason = "an IPv4 address is the lower half of a word")]
+const fn v4_from([_, word]: AddressBits) -> Ipv4Addr {
+    Ipv4Addr::from_bits(word as u32)
 }
 
-const fn v6_to_bytes(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
-    }
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of 128 bits")]
+const fn v6_bits(address: IpAddr) -> AddressBits {
+    let bits = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    [(bits >> 64) as u64, bits as u64]
+}
+
+const fn v6_from([upper, lower]: AddressBits) -> Ipv6Addr {
+    Ipv6Addr::from_bits((upper as u128) << 64 | lower as u128)
 }
 
 impl From<&FiveTuple> for FlowKey {
@@ -370,23 +379,25 @@ impl From<&FiveTuple> for FlowKey {
 
 impl Hash for FlowKey {
     /// Writes few, wide words: a hash for every packet is made of this.
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let rest = u64::from(self.low_port) << 48
-            | u64::from(self.high_port) << 32
-            | u64::from(self.protocol.0) << 8
-            | u64::from(self.shape as u8);
+        let ([low_upper, low], [high_upper, high]) = (self.low_address, self.high_address);
         match self.shape {
             KeyShape::V4Absent | KeyShape::V4Pair | KeyShape::V4Echo => {
-                let low = u64::from(v4_from_bytes(self.low_address).to_bits());
-                let high = u64::from(v4_from_bytes(self.high_address).to_bits());
                 state.write_u64(low << 32 | high);
             }
             KeyShape::V6Absent | KeyShape::V6Pair | KeyShape::V6Echo => {
-                state.write_u128(u128::from_ne_bytes(self.low_address));
-                state.write_u128(u128::from_ne_bytes(self.high_address));
+                for word in [low_upper, low, high_upper, high] {
+                    state.write_u64(word);
+                }
             }
         }
-        state.write_u64(rest);
+        state.write_u64(
+            u64::from(self.low_port) << 48
+                | u64::from(self.high_port) << 32
+                | u64::from(self.protocol.0) << 8
+                | u64::from(self.shape as u8),
+        );
     }
 }
 
@@ -458,7 +469,7 @@ mod tests {
 
     #[test]
     fn a_key_is_compact() {
-        assert_eq!(size_of::<FlowKey>(), 38);
+        assert_eq!(size_of::<FlowKey>(), 40);
     }
 
     #[test]

@@ -122,6 +122,18 @@ fn all_kinds_of_traffic(pair: &VethPair) {
     ping(pair, Side::Vm, out4, 2);
 }
 
+/// Direction, transport, source, destination, destination port, what decides (access, rule, group, layer), and
+/// packets there and back where they are known beforehand.
+type Case<'a> = (
+    &'a str,
+    &'a str,
+    &'a str,
+    &'a str,
+    Option<u16>,
+    (&'a str, &'a str, &'a str, &'a str),
+    Option<(u64, u64)>,
+);
+
 #[test]
 fn every_flow_of_real_traffic_carries_its_verdict_its_rule_and_its_packets() {
     let Some(pair) = VethPair::create() else { return };
@@ -134,19 +146,9 @@ fn every_flow_of_real_traffic_carries_its_verdict_its_rule_and_its_packets() {
 
     let (vm4, out4) = (VM_V4.to_string(), OUTSIDE_V4.to_string());
     let (vm6, out6) = (VM_V6.to_string(), OUTSIDE_V6.to_string());
-    // direction, transport, source, destination, port, access, rule, group, layer, packets there and back
     let deny_in = ("Deny", "DenyAllInBound", "subnet-nsg", "subnet");
     let out = ("Allow", "subnet-out", "subnet-nsg", "subnet");
     let allow = |rule| ("Allow", rule, "nic-nsg", "nic");
-    type Case<'a> = (
-        &'a str,
-        &'a str,
-        &'a str,
-        &'a str,
-        Option<u16>,
-        (&'a str, &'a str, &'a str, &'a str),
-        Option<(u64, u64)>,
-    );
     let cases: [Case<'_>; 12] = [
         ("Inbound", "tcp", &out4, &vm4, Some(8080), allow("nic-web"), None),
         ("Inbound", "tcp", &out6, &vm6, Some(8080), allow("nic-web"), None),

@@ -17,11 +17,14 @@
 
 mod counters;
 mod fragments;
+mod judgment;
+mod opening;
 mod record;
 mod tcp;
 #[cfg(test)]
 mod tests;
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 pub use self::counters::{
@@ -33,12 +36,13 @@ pub use self::tcp::TcpStage;
 pub use crate::flow_table::{Timeouts, Traffic};
 
 use self::fragments::FragmentTable;
-use self::tcp::TcpProgress;
+use self::judgment::{Judgment, own_end, record_of};
+use self::opening::{can_open, is_first_syn, opening_of};
 use crate::classifier::Policy;
-use crate::flow::{Direction, FiveTuple, FlowKey, Ports, Protocol, Sender, Timestamp};
-use crate::flow_table::{Flow, FlowHash, FlowTable, Opening, Slot};
-use crate::nsg::{Access, RuleProvenance, Verdict};
-use crate::packet::{Fragment, Packet, PacketKind, Skip, TcpFlags};
+use crate::flow::{Direction, FiveTuple, FlowKey, Sender, Timestamp};
+use crate::flow_table::{Flow, FlowHash, FlowTable, Slot};
+use crate::nsg::Access;
+use crate::packet::{Fragment, Packet, PacketKind, Skip};
 
 /// How much the engine may keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,37 +58,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { max_flows: 262_144, timeouts: Timeouts::default(), max_fragments: 4096 }
-    }
-}
-
-/// What was decided about a flow, and how far it has come: 16 bytes beside each flow.
-#[derive(Debug, Clone)]
-struct Judgment {
-    rule: Option<Arc<RuleProvenance>>,
-    /// The engine's own number of the policy that decided.
-    generation: u32,
-    access: Access,
-    /// This policy also denies what the other side sent to open a flow of its own.
-    reverse_denied: bool,
-    tcp: TcpProgress,
-}
-
-impl Judgment {
-    fn new(verdict: Verdict, generation: u32) -> Self {
-        let Verdict { access, rule } = verdict;
-        Self { rule, generation, access, reverse_denied: false, tcp: TcpProgress::default() }
-    }
-
-    fn is_denial(&self) -> bool {
-        self.access == Access::Deny
-    }
-
-    fn says_the_same_as(&self, other: &Self) -> bool {
-        self.access == other.access && self.rule == other.rule
-    }
-
-    fn verdict(&self) -> Verdict {
-        Verdict { access: self.access, rule: self.rule.clone() }
     }
 }
 
@@ -128,24 +101,7 @@ impl Engine {
         packet: &Packet,
         events: &mut Vec<Event>,
     ) {
-        self.counters.packets += 1;
-        self.counters.bytes += u64::from(packet.wire_length);
-        let belongs_to = match packet.fragment {
-            Fragment::Later(id) => {
-                let first = self.fragments.tuple_of(now.monotonic_ns, &id);
-                if first.is_some_and(|tuple| self.attach(now, &tuple, packet)) {
-                    self.counters.fragments.joined += 1;
-                } else {
-                    self.counters.fragments.undecided += 1;
-                }
-                return;
-            }
-            Fragment::Whole | Fragment::First(_) => self.track(now, direction, packet, events),
-        };
-        if let Fragment::First(id) = packet.fragment {
-            let forgot = self.fragments.remember(now.monotonic_ns, id, belongs_to);
-            self.counters.fragments.forgotten += u64::from(forgot);
-        }
+        self.observe_located(now, direction, packet, self.locate(&packet.tuple), events);
     }
 
     /// Takes in the packets of one block, in order: the same as [`Self::observe`] for each, but the memory of many
@@ -155,15 +111,19 @@ impl Engine {
         packets: &[(Timestamp, Direction, Packet)],
         events: &mut Vec<Event>,
     ) {
+        let mut located = Vec::with_capacity(BATCH);
         for batch in packets.chunks(BATCH) {
-            let mut hashes = [None; BATCH];
-            for (hash, (_, _, packet)) in hashes.iter_mut().zip(batch) {
-                *hash = Some(self.table.hash(&FlowKey::from(&packet.tuple)));
+            located.clear();
+            located.extend(batch.iter().map(|(_, _, packet)| self.locate(&packet.tuple)));
+            // Reading places and then flows for their own sake: no read waits for another one.
+            let mut slots = [None; BATCH];
+            for (slot, located) in slots.iter_mut().zip(&located) {
+                *slot = self.table.peek(located.hash);
             }
-            let known = hashes.iter().flatten().filter_map(|hash| self.table.peek(*hash));
-            std::hint::black_box(known.map(|flow| flow.to_source().packets).max());
-            for (now, direction, packet) in batch {
-                self.observe(*now, *direction, packet, events);
+            let flows = slots.iter().flatten().filter_map(|slot| self.table.get(*slot));
+            black_box(flows.fold(0, |all, flow| all ^ flow.to_source().packets));
+            for ((now, direction, packet), located) in batch.iter().zip(&located) {
+                self.observe_located(*now, *direction, packet, *located, events);
             }
         }
     }
@@ -231,12 +191,46 @@ impl Engine {
         (next < self.table.places() && found.len() < limit).then_some(next)
     }
 
+    fn locate(&self, tuple: &FiveTuple) -> Located {
+        let (key, sender) = FlowKey::with_sender(tuple);
+        Located { hash: self.table.hash(&key), key, sender }
+    }
+
+    fn observe_located(
+        &mut self,
+        now: Timestamp,
+        direction: Direction,
+        packet: &Packet,
+        located: Located,
+        events: &mut Vec<Event>,
+    ) {
+        self.counters.packets += 1;
+        self.counters.bytes += u64::from(packet.wire_length);
+        match packet.fragment {
+            Fragment::Whole => _ = self.track(now, direction, packet, located, events),
+            Fragment::First(id) => {
+                let tuple = self.track(now, direction, packet, located, events);
+                let forgot = self.fragments.remember(now.monotonic_ns, id, tuple);
+                self.counters.fragments.forgotten += u64::from(forgot);
+            }
+            Fragment::Later(id) => {
+                let first = self.fragments.tuple_of(now.monotonic_ns, &id);
+                if first.is_some_and(|tuple| self.attach(now, &tuple, packet)) {
+                    self.counters.fragments.joined += 1;
+                } else {
+                    self.counters.fragments.undecided += 1;
+                }
+            }
+        }
+    }
+
     /// Finds the packet's flow or opens one. Returns the tuple under which the packet was counted.
     fn track(
         &mut self,
         now: Timestamp,
         direction: Direction,
         packet: &Packet,
+        located: Located,
         events: &mut Vec<Event>,
     ) -> FiveTuple {
         if let PacketKind::IcmpError { quoted } = packet.kind {
@@ -249,17 +243,16 @@ impl Engine {
             }
             self.counters.icmp_errors.unattached += 1;
         }
-        let (key, sender) = FlowKey::with_sender(&packet.tuple);
-        let hash = self.table.hash(&key);
-        let known = self.table.find(hash, &key);
+        let sender = located.sender;
+        let known = self.table.find(located.hash, &located.key);
         match known.map(|slot| (slot, self.meet(slot, direction, packet, sender))) {
-            None => self.open(now, (hash, key), direction, packet, events),
+            None => self.open(now, direction, packet, located, events),
             Some((slot, Meeting::Belongs)) => self.count(now, slot, sender, packet),
             Some((slot, Meeting::OpensAnother(reason))) => {
                 if let Some(flow) = self.table.remove(slot) {
                     self.end(&flow, reason, events);
                 }
-                self.open(now, (hash, key), direction, packet, events);
+                self.open(now, direction, packet, located, events);
             }
             Some((slot, Meeting::JudgedOtherwise(judgment))) => {
                 self.restart(now, slot, judgment, events);
@@ -296,7 +289,12 @@ impl Engine {
         let from_other_side = sender != flow.opening().initiator;
         if judgment.is_denial() && from_other_side && can_open(packet) {
             if self.policy.classify(direction, &packet.tuple).access != Access::Deny {
-                return Meeting::OpensAnother(EndReason::Superseded);
+                let was_denied = flow.is_denied();
+                return Meeting::OpensAnother(if was_denied {
+                    EndReason::Superseded
+                } else {
+                    EndReason::PolicyChange
+                });
             }
             judgment.reverse_denied = true;
         }
@@ -312,12 +310,11 @@ impl Engine {
     fn open(
         &mut self,
         now: Timestamp,
-        (hash, key): (FlowHash, FlowKey),
         direction: Direction,
         packet: &Packet,
+        Located { key, sender, hash }: Located,
         events: &mut Vec<Event>,
     ) {
-        let (_, sender) = FlowKey::with_sender(&packet.tuple);
         let opening = opening_of(direction, packet, sender);
         let verdict = self.policy.classify(opening.direction, &key.tuple_from(opening.initiator));
         let judgment = Judgment::new(verdict, self.generation);
@@ -358,8 +355,8 @@ impl Engine {
 
     /// Counts a packet in the flow of another tuple than its own; says whether there is one.
     fn attach(&mut self, now: Timestamp, tuple: &FiveTuple, packet: &Packet) -> bool {
-        let (key, sender) = FlowKey::with_sender(tuple);
-        let found = self.table.find(self.table.hash(&key), &key);
+        let Located { key, sender, hash } = self.locate(tuple);
+        let found = self.table.find(hash, &key);
         let flow = found.and_then(|slot| self.table.get_mut(slot));
         if let Some(flow) = flow {
             flow.count(now, sender, packet.wire_length);
@@ -381,6 +378,14 @@ impl Engine {
     }
 }
 
+/// A tuple's key, which end sends it, and where its flow is to be looked for.
+#[derive(Debug, Clone, Copy)]
+struct Located {
+    key: FlowKey,
+    sender: Sender,
+    hash: FlowHash,
+}
+
 /// What a packet means for the flow that it has the key of.
 enum Meeting {
     /// It belongs to the flow.
@@ -389,61 +394,4 @@ enum Meeting {
     OpensAnother(EndReason),
     /// The rules that are in force now say something else of the flow.
     JudgedOtherwise(Judgment),
-}
-
-/// Says whether a packet asks for a TCP connection.
-const fn is_first_syn(kind: PacketKind) -> bool {
-    matches!(kind, PacketKind::Tcp(flags)
-        if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK))
-}
-
-/// Says whether a packet can be the first of a flow that its sender begins.
-fn can_open(packet: &Packet) -> bool {
-    match packet.kind {
-        PacketKind::EchoReply | PacketKind::IcmpError { .. } => false,
-        PacketKind::EchoRequest => true,
-        kind => packet.tuple.protocol != Protocol::TCP || is_first_syn(kind),
-    }
-}
-
-/// Says who began the flow of a packet that no known flow claims.
-fn opening_of(direction: Direction, packet: &Packet, sender: Sender) -> Opening {
-    let from_sender = Opening { initiator: sender, direction, midstream: false };
-    let from_receiver =
-        Opening { initiator: sender.other(), direction: direction.reversed(), midstream: true };
-    match packet.kind {
-        kind if is_first_syn(kind) => from_sender,
-        PacketKind::Tcp(flags) if flags.contains(TcpFlags::SYN) => from_receiver,
-        PacketKind::EchoReply => from_receiver,
-        _ if packet.tuple.protocol != Protocol::TCP => from_sender,
-        // Servers listen on low ports.
-        _ => match packet.tuple.ports {
-            Ports::Pair { source, destination } if source < destination => from_receiver,
-            _ => Opening { midstream: true, ..from_sender },
-        },
-    }
-}
-
-/// How a flow ended by itself, if it did.
-fn own_end(flow: &Flow<Judgment>) -> Option<EndReason> {
-    match flow.value.tcp.stage() {
-        TcpStage::Closed => Some(EndReason::Closed),
-        TcpStage::Reset => Some(EndReason::Reset),
-        TcpStage::Opening | TcpStage::Established | TcpStage::Closing => None,
-    }
-}
-
-fn record_of(flow: &Flow<Judgment>) -> FlowRecord {
-    let tuple = flow.tuple();
-    FlowRecord {
-        tuple,
-        direction: flow.opening().direction,
-        verdict: flow.value.verdict(),
-        midstream: flow.opening().midstream,
-        first: flow.first(),
-        last: flow.last(),
-        to_destination: flow.to_destination(),
-        to_source: flow.to_source(),
-        tcp: (tuple.protocol == Protocol::TCP).then(|| flow.value.tcp.stage()),
-    }
 }

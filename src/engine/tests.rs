@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::flow::{Ports, Protocol};
 use crate::nsg::{
     AddressPrefix, AppliedRules, NetworkSecurityGroup, PortRange, PortSet, Priority, RuleProtocol,
     SecurityRule, ServiceTags, default_security_rules,
 };
-use crate::packet::FragmentId;
+use crate::packet::{FragmentId, TcpFlags};
 
 const LOCAL: &str = "10.0.1.4";
 const REMOTE: &str = "203.0.113.9";
@@ -272,6 +273,22 @@ fn switching_flush_connection_on_judges_older_flows_again() {
 }
 
 #[test]
+fn with_flush_connection_the_other_side_may_go_on_by_a_flow_of_its_own() {
+    let mut scene = Scene::new(policy(1, vec![rule("dns", Inbound, Allow, 53)], true), 10);
+    scene.udp(Inbound, (53, 5000));
+    scene.replace(policy(2, vec![], true));
+    scene.udp(Outbound, (53, 5000));
+    assert_eq!(
+        scene.told(),
+        [
+            "Inbound udp 203.0.113.9:5000 -> 10.0.1.4:53: Allow by dns",
+            "end policy_change 1/0",
+            "Outbound udp 10.0.1.4:53 -> 203.0.113.9:5000: Allow by AllowInternetOutBound"
+        ]
+    );
+}
+
+#[test]
 fn a_denied_entry_is_judged_again_under_other_rules() {
     let mut scene = Scene::new(policy(1, vec![], false), 10);
     scene.tcp(Inbound, (22, 50_000), "S");
@@ -352,6 +369,8 @@ fn an_answer_to_a_denied_connection_is_only_counted() {
     );
 }
 
+type Send<'a> = &'a dyn Fn(&mut Scene);
+
 #[test]
 fn who_began_a_flow_met_in_the_middle_is_a_marked_guess() {
     let ssh_midstream =
@@ -360,7 +379,7 @@ fn who_began_a_flow_met_in_the_middle_is_a_marked_guess() {
     let echo = "Outbound icmp 10.0.1.4 -> 203.0.113.9: Allow by AllowInternetOutBound, midstream";
     let equal =
         "Outbound tcp 10.0.1.4:179 -> 203.0.113.9:179: Allow by AllowInternetOutBound, midstream";
-    let cases: [(&dyn Fn(&mut Scene), &str); 7] = [
+    let cases: [(Send, &str); 7] = [
         (&|scene| scene.tcp(Outbound, (22, 50_000), "SA"), ssh_midstream),
         (&|scene| scene.tcp(Inbound, (50_000, 443), "SA"), &web_midstream),
         (&|scene| scene.tcp(Outbound, (22, 50_000), "A"), ssh_midstream),

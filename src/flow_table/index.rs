@@ -19,7 +19,6 @@ impl Place {
         Self((hash.0 as u64) << 32 | (slot as u64 + 1))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper 32 bits of 64")]
     const fn hash(self) -> u32 {
         (self.0 >> 32) as u32
     }

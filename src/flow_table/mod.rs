@@ -10,10 +10,11 @@
 //! * **Timeouts**: [`FlowTable::expire`] ends a flow never before its idle timeout and about 0.3 s late at most; its
 //!   work is bounded a call and does not depend on the number of flows that live on.
 //! * **Eviction** when full: denied flows first, then closed ones, then the one seen longest ago, exact to about
-//!   0.3 s; where many flows were seen again since they were last looked at, the oldest of those that a bounded
-//!   search meets.
+//!   0.3 s; where many flows were seen again since they were last looked at, or were not seen for 275 s, the oldest
+//!   of those that a bounded search meets.
 
 mod age;
+mod entry;
 mod index;
 #[cfg(test)]
 mod tests;
@@ -23,10 +24,11 @@ use std::time::Duration;
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 
-use crate::flow::{Direction, FiveTuple, FlowKey, Protocol, Sender, Timestamp};
+use crate::flow::{FlowKey, Protocol, Timestamp};
 use age::{AgeQueues, Class, TICK_SHIFT, tick_of};
 use index::Index;
 
+pub use entry::{Flow, Opening, Traffic};
 pub use index::FlowHash;
 
 /// How long a flow may be idle before it ends.
@@ -46,115 +48,11 @@ impl Default for Timeouts {
     /// TCP 240 s (nsg-semantics.md section 5), UDP and others 30 s, closed 5 s.
     fn default() -> Self {
         Self {
-            tcp: Duration::from_secs(240),
+            tcp: Duration::from_mins(4),
             udp: Duration::from_secs(30),
             other: Duration::from_secs(30),
             closed: Duration::from_secs(5),
         }
-    }
-}
-
-/// Packets and bytes that went one way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Packets as the capture saw them: a segment that the interface cuts or joins counts once.
-    pub packets: u64,
-    /// Bytes on the wire, link-layer header included.
-    pub bytes: u64,
-}
-
-impl Traffic {
-    fn add(&mut self, bytes: u32) {
-        self.packets += 1;
-        self.bytes += u64::from(bytes);
-    }
-}
-
-/// Who began a flow, and how sure that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opening {
-    /// The end that began it.
-    pub initiator: Sender,
-    /// Direction of that end's packets.
-    pub direction: Direction,
-    /// The flow was first met in the middle: who began it is a guess.
-    pub midstream: bool,
-}
-
-/// One flow. `V` is what the caller decided about it.
-#[derive(Debug, Clone)]
-pub struct Flow<V> {
-    key: FlowKey,
-    class: Class,
-    opening: Opening,
-    last: Timestamp,
-    first: Timestamp,
-    to_destination: Traffic,
-    to_source: Traffic,
-    /// What the caller decided.
-    pub value: V,
-}
-
-impl<V> Flow<V> {
-    /// Who began it.
-    pub const fn opening(&self) -> Opening {
-        self.opening
-    }
-
-    /// The tuple as the initiator sends it.
-    pub fn tuple(&self) -> FiveTuple {
-        self.key.tuple_from(self.opening.initiator)
-    }
-
-    /// When its first packet was seen.
-    pub const fn first(&self) -> Timestamp {
-        self.first
-    }
-
-    /// When its last packet was seen.
-    pub const fn last(&self) -> Timestamp {
-        self.last
-    }
-
-    /// What the initiator sent.
-    pub const fn to_destination(&self) -> Traffic {
-        self.to_destination
-    }
-
-    /// What the initiator received.
-    pub const fn to_source(&self) -> Traffic {
-        self.to_source
-    }
-
-    /// Says whether the flow is kept only as the memory of a denial.
-    pub const fn is_denied(&self) -> bool {
-        self.class.is_denied()
-    }
-
-    /// Says whether the flow is closed and only waits for late packets.
-    pub const fn is_closed(&self) -> bool {
-        self.class.is_closed()
-    }
-
-    /// Counts a packet.
-    pub fn count(&mut self, now: Timestamp, sender: Sender, bytes: u32) {
-        if sender == self.opening.initiator {
-            self.to_destination.add(bytes);
-        } else {
-            self.to_source.add(bytes);
-        }
-        // Clocks of different sources may run a little apart; a flow never gets younger.
-        if now.monotonic_ns >= self.last.monotonic_ns {
-            self.last = now;
-        }
-    }
-
-    /// Begins anew under the same key: no packets yet, first seen now.
-    pub fn restart(&mut self, now: Timestamp) {
-        self.first = now;
-        self.last = now;
-        self.to_destination = Traffic::default();
-        self.to_source = Traffic::default();
     }
 }
 
@@ -217,11 +115,11 @@ impl<V> FlowTable<V> {
         FlowHash(self.hasher.hash_one(key) as u32)
     }
 
-    /// Returns the flow that most probably has this hash, without comparing the key. Asked for a block of packets
-    /// before [`Self::find`], it lets the processor fetch all of them at once.
+    /// Returns where the flow with this hash most probably is, without looking at it. Asked for all packets of a
+    /// block before [`Self::find`], it lets the processor fetch their memory at once.
     #[must_use]
-    pub fn peek(&self, hash: FlowHash) -> Option<&Flow<V>> {
-        self.index.peek(hash).and_then(|slot| self.get(Slot(slot)))
+    pub fn peek(&self, hash: FlowHash) -> Option<Slot> {
+        self.index.peek(hash).map(Slot)
     }
 
     /// Finds the flow with this key.

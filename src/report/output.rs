@@ -72,6 +72,7 @@ impl Output {
     }
 
     /// Writes whole lines. Returns how many of them are written, and the error that kept the others from it.
+    #[expect(clippy::naive_bytecount, reason = "it is fast enough beside the write itself")]
     pub(super) fn write_lines(&mut self, lines: &[u8]) -> (u64, io::Result<()>) {
         if self.torn {
             if let (_, Err(error)) = write_all(&mut self.file, b"\n") {
