@@ -190,14 +190,16 @@ impl<V> FlowTable<V> {
         Some(flow)
     }
 
-    /// Says that the flow is closed: it ends soon, and goes early when the table is full.
+    /// Says that the flow is closed: it ends soon, and goes early when the table is full. The reason is a packet of
+    /// the flow, counted just before or after: a flow unseen for long would be found too late in its new class.
     pub fn close(&mut self, slot: Slot) {
         if let Some(flow) = self.get(slot) {
             self.change_class(slot, class_of(flow.key.protocol(), flow.is_denied(), true));
         }
     }
 
-    /// Says whether the flow is only the memory of a denial: such flows go first when the table is full.
+    /// Says whether the flow is only the memory of a denial: such flows go first when the table is full. The reason
+    /// is a packet of the flow, as for [`Self::close`].
     pub fn set_denied(&mut self, slot: Slot, denied: bool) {
         if let Some(flow) = self.get(slot) {
             self.change_class(slot, class_of(flow.key.protocol(), denied, flow.is_closed()));

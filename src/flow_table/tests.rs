@@ -127,12 +127,14 @@ impl Pair {
                 if let (Some(slot), Some(known)) = self.find(number, protocol) {
                     self.table.close(slot);
                     self.model[known].closed = true;
+                    self.see(slot, known);
                 }
             }
             Operation::SetDenied { number, protocol, denied } => {
                 if let (Some(slot), Some(known)) = self.find(number, protocol) {
                     self.table.set_denied(slot, denied);
                     self.model[known].denied = denied;
+                    self.see(slot, known);
                 }
             }
             Operation::Remove { number, protocol } => {
@@ -146,6 +148,15 @@ impl Pair {
             Operation::Expire => self.expire(),
         }
         self.assert_equal();
+    }
+
+    /// Counts the packet that was the reason to change a flow's class.
+    fn see(&mut self, slot: Slot, known: usize) {
+        let flow = self.table.get_mut(slot).unwrap();
+        let initiator = flow.opening().initiator;
+        flow.count(at(self.now), initiator, 60);
+        self.model[known].last = self.now;
+        self.model[known].traffic[0].add(60);
     }
 
     fn packet(&mut self, number: u16, protocol: Protocol, reply: bool, bytes: u32, denied: bool) {
