@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -85,6 +85,12 @@ fn hint(error: &io::Error) -> &'static str {
         _ => "",
     }
 }
+
+/// How long a refused client is listened to, and how many bytes of it.
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(1);
+const LARGEST_REFUSED: u64 = 64 * 1024;
+/// Clients that are being refused with an answer at once; those beyond are closed without one.
+const MOST_REFUSALS: usize = 64;
 
 /// What happened at the socket since the start.
 #[derive(Debug, Default)]
@@ -159,6 +165,7 @@ impl Server {
         let counters = Arc::clone(&sources.counters);
         let router = router(sources, limits);
         let permits = Arc::new(Semaphore::new(limits.clients));
+        let refusals = Arc::new(Semaphore::new(MOST_REFUSALS));
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -171,7 +178,12 @@ impl Server {
             };
             let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                 counters.refused.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(refuse(stream));
+                if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                    tokio::spawn(async move {
+                        refuse(stream).await;
+                        drop(permit);
+                    });
+                }
                 continue;
             };
             counters.accepted.fetch_add(1, Ordering::Relaxed);
@@ -215,19 +227,23 @@ fn remove_stale(path: &Path) -> Result<(), ServerError> {
     }
 }
 
+/// Tells a client that there are too many, and lets it finish its request: closing on unread bytes would take the
+/// answer away from it.
 async fn refuse(mut stream: UnixStream) {
-    let body = serde_json::to_string(&ErrorBody::new(
-        "TooManyClients",
-        "too many clients are connected; try again later",
-    ))
-    .unwrap_or_default();
+    let body = ErrorBody::new("TooManyClients", "too many clients are connected; try again later");
+    let body = serde_json::to_string(&body).unwrap_or_default();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          connection: close\r\n\r\n{body}",
         body.len()
     );
-    let _too_late =
-        tokio::time::timeout(Duration::from_secs(1), stream.write_all(answer.as_bytes())).await;
+    let farewell = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut request = stream.take(LARGEST_REFUSED);
+        tokio::io::copy(&mut request, &mut tokio::io::sink()).await
+    };
+    let _too_late = tokio::time::timeout(REFUSAL_DEADLINE, farewell).await;
 }
 
 #[derive(Debug, Clone)]
