@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     #[arg(long, value_parser = clap::value_parser!(Protocol))]
     protocol: Protocol,
 
-    /// The VM's side: ADDRESS:PORT or [IPv6]:PORT; the source port may be `*`
+    /// The VM's side: ADDRESS:PORT, IPv6 in brackets; the source port may be `*`
     #[arg(long, value_name = "ENDPOINT", value_parser = clap::value_parser!(Endpoint))]
     local: Endpoint,
 
