@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
         Command::Flows(arguments) => flows::run(&arguments),
     };
     done.unwrap_or_else(|error| {
-        terminal::complain(&format!("error: {error:#}"));
+        terminal::complain(&format!("error: {error}"));
         let not_reachable = matches!(error.downcast_ref(), Some(ClientError::NotReachable { .. }));
         ExitCode::from(if not_reachable { exit::NOT_REACHABLE } else { exit::FAILED })
     })
