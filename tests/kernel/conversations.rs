@@ -262,14 +262,13 @@ impl Watcher {
                 flow.was_answered = true;
                 Answer::Established
             }
-            // Nobody has answered yet: to the kernel this is still a beginning.
-            Access::Allow => Answer::of(&flow.verdict),
             // The engine keeps silent on a second denial; the kernel names the rule that denies this direction.
             Access::Deny if is_answer => {
                 let verdict = evaluate(self.policy.rules(), direction, &packet.tuple);
                 Answer::of(&Verdict { access: Access::Deny, ..verdict })
             }
-            Access::Deny => Answer::of(&flow.verdict),
+            // Until somebody answers, each packet of an allowed flow is a beginning to the kernel.
+            Access::Allow | Access::Deny => Answer::of(&flow.verdict),
         }
     }
 }

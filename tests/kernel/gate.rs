@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use nsgwatch::flow::Direction;
 use nsgwatch::nsg::{Access, Verdict};
-use pnet::datalink::{self, Channel, DataLinkSender};
+use pnet::datalink::{self, Channel, DataLinkSender, MacAddr};
 
 use super::frames::{RECEIVER, ip_packet};
 use super::netns::{self, Side, VethPair};
@@ -60,21 +60,7 @@ impl Gate {
             return None;
         }
         let pair = VethPair::create()?;
-        let [a, b, c, d, e, f] = RECEIVER;
-        let outside = pair.namespace(Side::Outside);
-        let mut script = String::from("set -e\n");
-        for interface in ["inbound", "outbound", "exit"] {
-            script += &format!(
-                "ip link add {interface} address {a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{f:x} type veth \
-                 peer name {interface}-far netns {outside}\n\
-                 ip link set {interface} addrgenmode none up\n\
-                 ip -n {outside} link set {interface}-far addrgenmode none up\n"
-            );
-        }
-        script += "ip link set exit arp off\n\
-                   ip route add default dev exit\n\
-                   ip -6 route add default dev exit\n";
-        pair.run_in(Side::Vm, &["sh", "-c", &script]);
+        join(&pair);
         let log = pair.inside(Side::Vm, || {
             forward_everything();
             PacketLog::open(LOG_GROUP)
@@ -130,6 +116,28 @@ impl Gate {
             other => panic!("no chain is called {other}"),
         }
     }
+}
+
+/// Joins the namespaces by three cables without addresses, so that nothing travels there but what the test sends.
+fn join(pair: &VethPair) {
+    let (receiver, outside) = (MacAddr::from(RECEIVER), pair.namespace(Side::Outside));
+    let cable = |interface: &str| {
+        format!(
+            "ip link add {interface} address {receiver} type veth \
+             peer name {interface}-far netns {outside}\n\
+             ip link set {interface} addrgenmode none up\n\
+             ip -n {outside} link set {interface}-far addrgenmode none up\n"
+        )
+    };
+    let [inbound, outbound] = Direction::ALL.map(translation::interface).map(cable);
+    let exit = cable("exit");
+    let script = format!(
+        "set -e\n{inbound}{outbound}{exit}\
+         ip link set exit arp off\n\
+         ip route add default dev exit\n\
+         ip -6 route add default dev exit\n"
+    );
+    pair.run_in(Side::Vm, &["sh", "-c", &script]);
 }
 
 /// Lets the calling thread's namespace forward, whatever a packet's source is.

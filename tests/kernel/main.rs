@@ -47,8 +47,8 @@ const ENOUGH: usize = 40_000;
 
 /// Makes the run's random numbers and says how to have them again.
 fn random(test: &str) -> Rng {
-    let seed = env::var("NSGWATCH_SEED")
-        .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a number"));
+    let seed =
+        env::var("NSGWATCH_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     eprintln!("{test}: NSGWATCH_SEED={seed}");
     Rng::with_seed(seed)
 }
@@ -122,8 +122,11 @@ fn every_packet_of_a_conversation_is_judged_as_by_the_kernels_connection_trackin
     eprintln!("stateful: {packets} packets, {established} established, 0 differences");
 }
 
+/// What is wrong, and how to make it so.
+type Fault = (&'static str, fn(&mut WrittenRules));
+
 /// Mistakes that a translation, or a product, could make.
-const FAULTS: [(&str, fn(&mut WrittenRules)); 6] = [
+const FAULTS: [Fault; 6] = [
     ("each range of ports is one port later", |rules| {
         change_ports(rules, |range| PortRange {
             first: range.first.saturating_add(1),
