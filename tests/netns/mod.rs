@@ -54,7 +54,7 @@ pub fn is_privileged() -> bool {
 }
 
 /// Returns `false` after saying why a test is skipped, or fails it where skipping is not wanted.
-fn skip(reason: &str) -> bool {
+pub fn skip(reason: &str) -> bool {
     assert!(env::var(REQUIRE).as_deref() != Ok("1"), "{REQUIRE}=1, but: {reason}");
     eprintln!("SKIPPED: {reason}");
     false
