@@ -47,8 +47,11 @@ use std::sync::Arc;
 pub use explain::{Explanation, FieldsMet, LayerExplanation, RuleExplanation};
 
 use crate::flow::{Direction, FiveTuple};
-use crate::nsg::{Access, AppliedRules, Layer, RuleProvenance, Verdict};
-use layers::Layers;
+use crate::nsg::{
+    Access, AddressPrefix, AppliedRules, Layer, LayerRule, RuleFields, RuleLayer, RuleProvenance,
+    Verdict,
+};
+use layers::{Effect, Layers};
 use table::Table;
 
 /// What all tables of a policy may take, in bytes. Real rules need a few hundred kilobytes.
@@ -185,6 +188,39 @@ impl fmt::Debug for Policy {
     }
 }
 
+/// What stands behind one bit of the rows.
+struct Bit<'a> {
+    fields: RuleFields<'a>,
+    effect: Effect,
+    provenance: Arc<RuleProvenance>,
+}
+
+impl<'a> Bit<'a> {
+    /// Returns a rule's bit and, where it names what nobody knows, the bit of the packets that it may match: there
+    /// such a field admits everything.
+    fn of_rule(rule: &LayerRule<'a>, applied: &AppliedRules) -> impl Iterator<Item = Self> {
+        let provenance = rule.provenance();
+        let is_open =
+            |field: &[AddressPrefix]| field.iter().any(|prefix| applied.is_unresolved(prefix));
+        let opened = |field| if is_open(field) { EVERY_ADDRESS } else { field };
+        let widest = RuleFields {
+            source: opened(rule.fields.source),
+            destination: opened(rule.fields.destination),
+            ..rule.fields
+        };
+        let is_undecidable = is_open(rule.fields.source) || is_open(rule.fields.destination);
+        let may_match = is_undecidable.then(|| Self {
+            fields: widest,
+            effect: Effect::Undecided,
+            provenance: Arc::clone(&provenance),
+        });
+        let matches = Self { fields: rule.fields, effect: Effect::Rule(rule.access), provenance };
+        [Some(matches), may_match].into_iter().flatten()
+    }
+}
+
+const EVERY_ADDRESS: &[AddressPrefix] = &[AddressPrefix::Any];
+
 impl Compiled {
     fn new(
         applied: &AppliedRules,
@@ -192,16 +228,17 @@ impl Compiled {
         budget: usize,
     ) -> Result<Self, CompileError> {
         let mut segments = Layers::default();
-        let layers = applied.groups(direction).map(|(layer, _)| layer).collect();
-        let (mut rules, mut provenance) = (Vec::new(), Vec::new());
-        for (layer, group) in applied.groups(direction) {
-            let first_bit = segments.push(group.rules_of(direction).map(|rule| rule.access));
+        let (mut layers, mut bits, mut provenance) = (Vec::new(), Vec::new(), Vec::new());
+        for RuleLayer { layer, rules } in applied.layers(direction) {
+            let of_layer: Vec<Bit<'_>> =
+                rules.iter().flat_map(|rule| Bit::of_rule(rule, applied)).collect();
+            let first_bit = segments.push(of_layer.iter().map(|bit| bit.effect));
             provenance.resize(first_bit, None);
-            provenance
-                .extend(group.rules_of(direction).map(|rule| Some(group.provenance(layer, rule))));
-            rules.extend((first_bit..).zip(group.rules_of(direction)));
+            provenance.extend(of_layer.iter().map(|bit| Some(Arc::clone(&bit.provenance))));
+            bits.extend((first_bit..).zip(of_layer.into_iter().map(|bit| bit.fields)));
+            layers.push(layer);
         }
-        let table = Table::compile(&rules, segments, &applied.service_tags, budget)?;
+        let table = Table::compile(&bits, segments, applied, budget)?;
         if table.bytes() > budget {
             return Err(CompileError::TooLarge { budget: MEMORY_BUDGET });
         }

@@ -14,7 +14,7 @@ use super::rows::{Classes, Dimension, Family, RowSets, Rows};
 use super::services::{ServiceFields, Services, SourcePorts};
 use super::{CompileError, Decision};
 use crate::flow::FiveTuple;
-use crate::nsg::{SecurityRule, ServiceTags};
+use crate::nsg::{AppliedRules, Match, RuleFields};
 
 /// Flat rows of one direction may take this part of the budget; larger ones stay packed.
 const FLAT_SHARE: usize = 4;
@@ -31,25 +31,25 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Compiles rules, each with its bit in the layers. The rows of any one dimension may take `budget` bytes.
+    /// Compiles the fields of rules, each with its bit in the layers. The rows of any one dimension may take `budget` bytes.
     pub(super) fn compile(
-        rules: &[(usize, &SecurityRule)],
+        bits: &[(usize, RuleFields<'_>)],
         layers: Layers,
-        tags: &ServiceTags,
+        applied: &AppliedRules,
         budget: usize,
     ) -> Result<Self, CompileError> {
         let width = layers.width();
-        let mut sources = AddressLists::new(tags, width);
-        let mut destinations = AddressLists::new(tags, width);
-        let mut fields = Vec::with_capacity(rules.len());
-        for &(bit, rule) in rules {
-            sources.add(bit, &rule.source);
-            destinations.add(bit, &rule.destination);
+        let mut sources = AddressLists::new(applied, width);
+        let mut destinations = AddressLists::new(applied, width);
+        let mut fields = Vec::with_capacity(bits.len());
+        for &(bit, rule) in bits {
+            sources.add(bit, rule.source);
+            destinations.add(bit, rule.destination);
             fields.push(ServiceFields {
                 rule: bit,
                 protocol: rule.protocol,
-                source_ports: &rule.source_ports,
-                destination_ports: &rule.destination_ports,
+                source_ports: rule.source_ports,
+                destination_ports: rule.destination_ports,
             });
         }
         let mut collectors = [(); 6].map(|()| RowCollector::new(width, budget));
@@ -84,21 +84,33 @@ impl Table {
         &self.layers
     }
 
-    /// Returns which fields of the rule with this bit the packet meets.
-    pub(super) fn fields_met(&self, bit: usize, tuple: &FiveTuple) -> FieldsMet {
+    /// Returns which fields of the rule with this bit the packet meets; `may_match` is the rule's second bit, where
+    /// it has one.
+    pub(super) fn fields_met(
+        &self,
+        bit: usize,
+        may_match: Option<usize>,
+        tuple: &FiveTuple,
+    ) -> FieldsMet {
         let family = family(tuple);
-        let has = |dimension, class| {
+        let has_bit = |dimension, class, bit| {
             self.rows.word(dimension, class, bit / WORD) >> (bit % WORD) & 1 == 1
+        };
+        let has = |dimension, class| has_bit(dimension, class, bit);
+        let met = |dimension, class| match may_match {
+            _ if has(dimension, class) => Match::Yes,
+            Some(bit) if has_bit(dimension, class, bit) => Match::Unknown,
+            _ => Match::No,
         };
         let (source_port, destination_port) = (tuple.ports.source(), tuple.ports.destination());
         FieldsMet {
             protocol: has(Dimension::Service, self.services.protocol_class(tuple.protocol)),
-            source: has(Dimension::Source(family), self.sources.class(tuple.source)),
+            source: met(Dimension::Source(family), self.sources.class(tuple.source)),
             source_port: self
                 .source_ports
                 .as_ref()
                 .is_none_or(|ports| has(Dimension::SourcePort, ports.class(source_port))),
-            destination: has(
+            destination: met(
                 Dimension::Destination(family),
                 self.destinations.class(tuple.destination),
             ),
