@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Policy, RuleNumber};
+use super::Policy;
 use crate::flow::{Direction, FiveTuple};
 use crate::nsg::{Access, Layer, RuleProvenance, Verdict};
 
@@ -80,17 +80,14 @@ impl Policy {
     pub fn explain(&self, direction: Direction, tuple: &FiveTuple) -> Explanation {
         let compiled = self.direction(direction);
         let mut layers = Vec::new();
-        for (&layer, segment) in compiled.layers.iter().zip(compiled.table.layers().segments()) {
+        for (&layer, bits) in compiled.layers.iter().zip(compiled.table.layers().bits()) {
             let mut rules = Vec::new();
-            for bit in segment.bits() {
-                let number = RuleNumber::of_bit(bit);
-                let (Some(rule), Some(access)) =
-                    (compiled.rule(number), compiled.table.layers().access(bit))
-                else {
-                    continue; // every bit of a segment has its rule
+            for bit in bits {
+                let Some((access, rule)) = compiled.rule(bit) else {
+                    continue; // every bit of a layer has its rule
                 };
                 let met = compiled.table.fields_met(bit, tuple);
-                rules.push(RuleExplanation { rule: Arc::clone(rule), access, met });
+                rules.push(RuleExplanation { rule: Arc::clone(rule), access: *access, met });
                 if met.all() {
                     break;
                 }

@@ -82,33 +82,38 @@ struct Compiled {
     table: Table,
     /// The layers, in the order of evaluation.
     layers: Vec<Layer>,
-    /// By bit; `None` where a bit belongs to no rule.
-    provenance: Vec<Option<Arc<RuleProvenance>>>,
-}
-
-/// The number of a rule among the compiled rules of one direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RuleNumber(u32);
-
-impl RuleNumber {
-    #[inline]
-    fn of_bit(bit: usize) -> Self {
-        Self(u32::try_from(bit).unwrap_or(u32::MAX))
-    }
+    /// What each rule says and where it stands, by bit; `None` where a bit belongs to no rule.
+    rules: Vec<Option<(Access, Arc<RuleProvenance>)>>,
 }
 
 /// A verdict without the deciding rule's name: all that a look-up itself finds. [`Policy::verdict`] adds the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub struct Decision {
-    /// What happens to the packet.
-    pub access: Access,
-    /// The deciding rule; `None` where no group has an opinion.
-    pub rule: Option<RuleNumber>,
-}
+pub struct Decision(
+    /// Twice the rule's bit plus one, and one more for Deny; 0 where no group has an opinion. One number, so that
+    /// it travels in a register.
+    u32,
+);
 
 impl Decision {
-    const NO_GROUP: Self = Self { access: Access::Allow, rule: None };
+    const NO_GROUP: Self = Self(0);
+
+    fn by_rule(bit: usize, access: Access) -> Self {
+        let number = u32::try_from(bit + 1).unwrap_or(u32::MAX >> 1);
+        Self(number << 1 | u32::from(access == Access::Deny))
+    }
+
+    /// Returns what happens to the packet.
+    #[inline]
+    #[must_use]
+    pub fn access(self) -> Access {
+        if self.0 & 1 == 1 { Access::Deny } else { Access::Allow }
+    }
+
+    /// Returns the deciding rule's bit; `None` where no group has an opinion.
+    fn rule_bit(self) -> Option<usize> {
+        (self.0 >> 1).checked_sub(1).map(|bit| bit as usize)
+    }
 }
 
 impl Policy {
@@ -137,8 +142,8 @@ impl Policy {
 
     /// Names the rule of a decision that this policy made for this direction.
     pub fn verdict(&self, direction: Direction, decision: Decision) -> Verdict {
-        let rule = decision.rule.and_then(|number| self.direction(direction).rule(number));
-        Verdict { access: decision.access, rule: rule.map(Arc::clone) }
+        let rule = decision.rule_bit().and_then(|bit| self.direction(direction).rule(bit));
+        Verdict { access: decision.access(), rule: rule.map(|(_, rule)| Arc::clone(rule)) }
     }
 
     /// Returns the number of this version.
@@ -191,24 +196,27 @@ impl Compiled {
         direction: Direction,
         budget: usize,
     ) -> Result<Self, CompileError> {
-        let mut segments = Layers::default();
-        let layers = applied.groups(direction).map(|(layer, _)| layer).collect();
-        let (mut rules, mut provenance) = (Vec::new(), Vec::new());
-        for (layer, group) in applied.groups(direction) {
-            let first_bit = segments.push(group.rules_of(direction).map(|rule| rule.access));
-            provenance.resize(first_bit, None);
-            provenance
-                .extend(group.rules_of(direction).map(|rule| Some(group.provenance(layer, rule))));
-            rules.extend((first_bit..).zip(group.rules_of(direction)));
+        let access = applied.groups(direction).map(|(_, group)| {
+            group.rules_of(direction).map(|rule| rule.access).collect::<Vec<_>>()
+        });
+        let lanes = Layers::new(&access.collect::<Vec<_>>());
+        let (mut layers, mut fields, mut rules) = (Vec::new(), Vec::new(), Vec::new());
+        for ((layer, group), bits) in applied.groups(direction).zip(lanes.bits()) {
+            layers.push(layer);
+            rules.resize(bits.start, None);
+            for (bit, rule) in bits.zip(group.rules_of(direction)) {
+                fields.push((bit, rule));
+                rules.push(Some((rule.access, group.provenance(layer, rule))));
+            }
         }
-        let table = Table::compile(&rules, segments, &applied.service_tags, budget)?;
+        let table = Table::compile(&fields, lanes, &applied.service_tags, budget)?;
         if table.bytes() > budget {
             return Err(CompileError::TooLarge { budget: MEMORY_BUDGET });
         }
-        Ok(Self { table, layers, provenance })
+        Ok(Self { table, layers, rules })
     }
 
-    fn rule(&self, number: RuleNumber) -> Option<&Arc<RuleProvenance>> {
-        self.provenance.get(number.0 as usize)?.as_ref()
+    fn rule(&self, bit: usize) -> Option<&(Access, Arc<RuleProvenance>)> {
+        self.rules.get(bit)?.as_ref()
     }
 }
