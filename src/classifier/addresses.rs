@@ -6,13 +6,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::CompileError;
 use super::packed::RowCollector;
+use super::rows::{AddressClass, Family};
 use super::sweep::{List, set, sweep};
 use super::trie::{Shape, Trie};
 use crate::nsg::{AddressPrefix, AddressSet, AppliedRules};
@@ -94,13 +95,24 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// Returns the class of an address within its family.
-    #[inline]
-    pub(super) fn class(&self, address: IpAddr) -> u32 {
+    /// Returns the class of an address among those of its family.
+    pub(super) fn class(&self, address: IpAddr) -> AddressClass {
         match address {
-            IpAddr::V4(address) => self.ipv4.find::<16>(address.to_bits()),
-            IpAddr::V6(address) => self.ipv6.find_ipv6(address.to_bits()),
+            IpAddr::V4(address) => self.class_v4(address),
+            IpAddr::V6(address) => self.class_v6(address),
         }
+    }
+
+    /// Returns the class of an IPv4 address.
+    #[inline]
+    pub(super) fn class_v4(&self, address: Ipv4Addr) -> AddressClass {
+        AddressClass { family: Family::Ipv4, class: self.ipv4.find::<16>(address.to_bits()) }
+    }
+
+    /// Returns the class of an IPv6 address.
+    #[inline]
+    pub(super) fn class_v6(&self, address: Ipv6Addr) -> AddressClass {
+        AddressClass { family: Family::Ipv6, class: self.ipv6.find_ipv6(address.to_bits()) }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Policy;
 use super::layers::Effect;
-use super::{Policy, RuleNumber};
 use crate::flow::{Direction, FiveTuple};
 use crate::nsg::{AdminAccess, Layer, Match, RuleProvenance, Verdict};
 
@@ -87,19 +87,16 @@ impl Policy {
     pub fn explain(&self, direction: Direction, tuple: &FiveTuple) -> Explanation {
         let compiled = self.direction(direction);
         let mut layers = Vec::new();
-        for (&layer, segment) in compiled.layers.iter().zip(compiled.table.layers().segments()) {
+        for (&layer, bits) in compiled.layers.iter().zip(compiled.table.layers().bits()) {
             let mut rules: Vec<RuleExplanation> = Vec::new();
-            let effect = |bit| compiled.table.layers().effect(bit);
-            let mut bits = segment.bits().peekable();
+            let mut bits = bits.peekable();
             while let Some(bit) = bits.next() {
-                let number = RuleNumber::of_bit(bit);
-                let (Some(rule), Some(Effect::Rule(access))) = (compiled.rule(number), effect(bit))
-                else {
+                let Some((Effect::Rule(access), rule)) = compiled.rule(bit) else {
                     continue; // the first bit of a rule has its rule and says what it says
                 };
-                let may_match = bits.next_if(|&next| effect(next) == Some(Effect::Undecided));
+                let may_match = bits.next_if(|&next| compiled.is_undecided(next));
                 let met = compiled.table.fields_met(bit, may_match, tuple);
-                rules.push(RuleExplanation { rule: Arc::clone(rule), access, met });
+                rules.push(RuleExplanation { rule: Arc::clone(rule), access: *access, met });
                 if met.all() != Match::No {
                     break;
                 }

@@ -66,8 +66,9 @@ impl AppliedRules {
     #[must_use]
     pub fn layers(&self, direction: Direction) -> Vec<RuleLayer<'_>> {
         let mut layers = Vec::with_capacity(3);
-        if !self.admin.is_empty() {
-            layers.push(RuleLayer { layer: Layer::Admin, rules: self.admin_rules(direction) });
+        let admin = self.admin_rules(direction);
+        if !admin.is_empty() {
+            layers.push(RuleLayer { layer: Layer::Admin, rules: admin });
         }
         layers.extend(self.groups(direction).map(|(layer, group)| {
             let rule = |rule| LayerRule {
