@@ -26,6 +26,7 @@ fn rule(name: &str) -> Arc<RuleProvenance> {
         layer: Layer::Nic,
         priority: Priority(300),
         is_default: false,
+        platform_tags: Vec::new(),
     })
 }
 
@@ -178,6 +179,7 @@ fn any_flow() -> impl Strategy<Value = FlowRecord> {
                     layer: if is_default { Layer::Subnet } else { Layer::Nic },
                     priority: Priority(priority),
                     is_default,
+                    platform_tags: Vec::new(),
                 })
             });
             FlowRecord {
