@@ -111,13 +111,14 @@ fn range_of<B: Bits>(ranges: &[(B, B)], address: B) -> Option<(B, B)> {
     range.filter(|&(_, last)| address <= last)
 }
 
-/// Returns the widest prefix around an address that fits.
-fn widest(address: IpAddr, fits: impl Fn(&IpNet) -> bool) -> Option<IpNet> {
-    let narrowest = IpNet::from(address);
-    (0..=narrowest.max_prefix_len())
+/// Returns the widest prefix that holds the address and no address before the first or behind the last; `None` where
+/// the address itself is not between them.
+#[must_use]
+pub fn widest_prefix(address: IpAddr, first: IpAddr, last: IpAddr) -> Option<IpNet> {
+    (0..=IpNet::from(address).max_prefix_len())
         .filter_map(|length| IpNet::new(address, length).ok())
         .map(|network| network.trunc())
-        .find(fits)
+        .find(|network| first <= network.network() && network.broadcast() <= last)
 }
 
 fn join<B: Bits>(mut ranges: Vec<(B, B)>) -> Vec<(B, B)> {
@@ -163,19 +164,15 @@ impl AddressSet {
     #[must_use]
     pub fn prefix_around(&self, address: IpAddr) -> Option<IpNet> {
         match address {
-            IpAddr::V4(address) => {
-                let (first, last) = range_of(&self.v4, address.to_bits())?;
-                widest(address.into(), |network| {
-                    matches!(network, IpNet::V4(v4) if first <= v4.network().to_bits()
-                        && v4.broadcast().to_bits() <= last)
-                })
+            IpAddr::V4(v4) => {
+                let (first, last) = range_of(&self.v4, v4.to_bits())?;
+                let (first, last) = (Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last));
+                widest_prefix(address, first.into(), last.into())
             }
-            IpAddr::V6(address) => {
-                let (first, last) = range_of(&self.v6, address.to_bits())?;
-                widest(address.into(), |network| {
-                    matches!(network, IpNet::V6(v6) if first <= v6.network().to_bits()
-                        && v6.broadcast().to_bits() <= last)
-                })
+            IpAddr::V6(v6) => {
+                let (first, last) = range_of(&self.v6, v6.to_bits())?;
+                let (first, last) = (Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last));
+                widest_prefix(address, first.into(), last.into())
             }
         }
     }

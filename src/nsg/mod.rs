@@ -20,7 +20,7 @@ mod platform;
 mod service_tag;
 mod verdict;
 
-pub use address_set::AddressSet;
+pub use address_set::{AddressSet, widest_prefix};
 pub use admin::{AdminAccess, AdminRuleCollection, SecurityAdminRule};
 pub use application_security_group::ApplicationSecurityGroups;
 pub use assumption::{Assumption, assumptions};
