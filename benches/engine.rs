@@ -95,6 +95,7 @@ fn default_rules() -> AppliedRules {
         subnet: Some(NetworkSecurityGroup::with_defaults_only("nsg")),
         nic: None,
         service_tags: ServiceTags::new(["10.0.0.0/8".parse().unwrap()]),
+        ..AppliedRules::default()
     }
 }
 

@@ -16,6 +16,8 @@ use clap::ValueEnum;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::nsg::load::Unresolved;
+
 /// Where the configuration file is looked for when `--config` is not given.
 pub const DEFAULT_CONFIG: &str = "/etc/nsgwatch/nsgwatch.toml";
 /// Where the agent listens when `--socket` is not given.
@@ -154,6 +156,11 @@ pub struct RuleOptions {
     /// virtual network]
     #[arg(long, value_name = "CIDR", value_delimiter = ',', num_args = 1.., hide_short_help = true)]
     pub internet: Option<Vec<Prefix>>,
+
+    /// Rules that name a service tag or an application security group that nothing explains: `refuse` to load them,
+    /// or load them and call packets that they might decide `undecided` [default: refuse]
+    #[arg(long, value_name = "WHAT", hide_short_help = true, value_parser = clap::value_parser!(Unresolved))]
+    pub unresolved: Option<Unresolved>,
 }
 
 /// What `run` can be told on the command line.
@@ -218,6 +225,7 @@ struct ConfigFile {
     service_tags: Option<PathBuf>,
     virtual_network: Option<Vec<Prefix>>,
     internet: Option<Vec<Prefix>>,
+    unresolved: Option<Unresolved>,
     socket: Option<PathBuf>,
     output: Option<PathBuf>,
     format: Option<Format>,
@@ -254,6 +262,7 @@ impl ConfigFile {
                 service_tags: file.service_tags.map(near),
                 virtual_network: file.virtual_network,
                 internet: file.internet,
+                unresolved: file.unresolved,
             },
             socket: file.socket.map(near),
             output: file.output.map(|path| if path == Path::new("-") { path } else { near(path) }),
@@ -279,6 +288,7 @@ impl RuleOptions {
             service_tags: self.service_tags.or(other.service_tags),
             virtual_network: self.virtual_network.or(other.virtual_network),
             internet: self.internet.or(other.internet),
+            unresolved: self.unresolved.or(other.unresolved),
         }
     }
 }

@@ -48,6 +48,7 @@ pub fn load(options: &RuleOptions, connected: &[IpNet]) -> Result<Loaded, RuleFi
         .and_then(|path| read(&path.display().to_string(), LARGEST_TAG_FILE, &mut errors));
     let prefixes = |given: &[super::Prefix]| given.iter().map(|prefix| prefix.0).collect();
     let sources = Sources {
+        unresolved: options.unresolved.unwrap_or_default(),
         subnet: subnet.as_ref().map(GroupFile::source),
         nic: nic.as_ref().map(GroupFile::source),
         service_tags: tags.as_ref().map(source),

@@ -27,7 +27,7 @@ impl Judgment {
     }
 
     pub(super) fn is_denial(&self) -> bool {
-        self.access == Access::Deny
+        self.access != Access::Allow
     }
 
     pub(super) fn says_the_same_as(&self, other: &Self) -> bool {

@@ -9,7 +9,7 @@
 //!   **allowed** flow keeps its verdict when the rules change, unless a group has `flushConnection`.
 //! * A **denied** entry is no connection, only a memory that keeps the records from repeating themselves. It is
 //!   judged again by the first packet under another policy, and a packet of the other side that could open a flow
-//!   of its own is judged by itself.
+//!   of its own is judged by itself. An **undecided** one is treated alike: whether it is a connection is not known.
 //! * Who began a TCP connection that was met in the middle is a guess: who receives a SYN-ACK, else the side with
 //!   the higher port. The record says `midstream`.
 //! * An ICMP echo is a flow by addresses and identifier; an ICMP error belongs to the flow it quotes; a later
@@ -288,7 +288,7 @@ impl Engine {
         };
         let from_other_side = sender != flow.opening().initiator;
         if judgment.is_denial() && from_other_side && can_open(packet) {
-            if self.policy.classify(direction, &packet.tuple).access != Access::Deny {
+            if self.policy.classify(direction, &packet.tuple).access == Access::Allow {
                 let was_denied = flow.is_denied();
                 return Meeting::OpensAnother(if was_denied {
                     EndReason::Superseded

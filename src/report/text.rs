@@ -13,7 +13,7 @@ use std::fmt::Write;
 use super::escape::push_plain;
 use crate::engine::{EndReason, Event, FlowRecord};
 use crate::flow::Direction;
-use crate::nsg::{Access, RuleProvenance};
+use crate::nsg::{Access, PlatformTraffic, RuleProvenance};
 
 const MILLISECOND_NS: u64 = 1_000_000;
 
@@ -58,6 +58,11 @@ impl TextLines {
         if let Some(reason) = event.end {
             push_end(out, flow, reason);
         }
+        if let Some(traffic) =
+            PlatformTraffic::of(flow.direction, &flow.tuple, flow.verdict.rule.as_deref())
+        {
+            _ = write!(out, ", platform {traffic} {}", traffic.effect());
+        }
         if flow.midstream {
             out.push_str(", midstream");
         }
@@ -68,6 +73,7 @@ impl TextLines {
         let (word, code) = match access {
             Access::Allow => ("ALLOW", "\x1b[32m"),
             Access::Deny => ("DENY ", "\x1b[31m"),
+            Access::Undecided => ("UNDEC", "\x1b[33m"),
         };
         if self.colour {
             out.push_str(code);

@@ -268,7 +268,7 @@ impl Watcher {
                 Answer::of(&Verdict { access: Access::Deny, ..verdict })
             }
             // Until somebody answers, each packet of an allowed flow is a beginning to the kernel.
-            Access::Allow | Access::Deny => Answer::of(&flow.verdict),
+            Access::Allow | Access::Deny | Access::Undecided => Answer::of(&flow.verdict),
         }
     }
 }

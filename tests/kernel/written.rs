@@ -127,7 +127,8 @@ impl WrittenRules {
             let rules = rules.iter().map(|written| written.rule.clone()).collect();
             Some(NetworkSecurityGroup::new(format!("{wanted} group"), rules))
         };
-        AppliedRules { subnet: group(Layer::Subnet), nic: group(Layer::Nic), service_tags }
+        let (subnet, nic) = (group(Layer::Subnet), group(Layer::Nic));
+        AppliedRules { subnet, nic, service_tags, ..AppliedRules::default() }
     }
 
     /// The prefixes that a rule's address field stands for; `None` stands for every address.
@@ -138,6 +139,7 @@ impl WrittenRules {
                 AddressPrefix::Any => return None,
                 AddressPrefix::Network(network) => networks.push(*network),
                 AddressPrefix::ServiceTag(name) => networks.extend(&self.tags[name.as_str()]),
+                AddressPrefix::ApplicationSecurityGroup(id) => unreachable!("no {id} is written"),
             }
         }
         Some(networks)

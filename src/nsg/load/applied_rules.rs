@@ -1,13 +1,15 @@
 //! Everything that decides about one interface, joined from the texts of all files.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use super::error::{LoadError, LoadWarning, sort_errors};
+use super::error::{LoadError, LoadWarning, shown, sort_errors};
 use super::security_group::{LoadedGroup, read_groups, select};
 use super::service_tag_file::{self, PublishedTags};
 use super::{Format, TagReference, address_field, name};
+use crate::flow::UnknownWord;
 use crate::nsg::{AppliedRules, NetworkSecurityGroup, ServiceTags};
 
 /// The text of a file that the caller has read.
@@ -19,6 +21,29 @@ pub struct SourceFile<'a> {
     pub text: &'a str,
     /// Which of its groups is meant, by name or resource id; needed where it holds several.
     pub group: Option<&'a str>,
+}
+
+/// What becomes of rules that name a service tag or an application security group that nothing explains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unresolved {
+    /// They are not loaded: the name is an error.
+    #[default]
+    Refuse,
+    /// They are loaded with a warning, and packets that they might decide get the answer `Undecided`.
+    Undecided,
+}
+
+impl FromStr for Unresolved {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        match text {
+            "refuse" => Ok(Self::Refuse),
+            "undecided" => Ok(Self::Undecided),
+            _ => Err(UnknownWord { value: text.to_owned(), expected: "refuse or undecided" }),
+        }
+    }
 }
 
 /// What the rules of one interface are made from.
@@ -34,6 +59,8 @@ pub struct Sources<'a> {
     pub virtual_network: Vec<IpNet>,
     /// What `Internet` stands for, where it is known better than "all public addresses elsewhere".
     pub internet: Option<Vec<IpNet>>,
+    /// What becomes of rules with names that nothing explains.
+    pub unresolved: Unresolved,
 }
 
 /// Rules ready to be compiled, and what is unwise about them.
@@ -59,11 +86,12 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Vec<LoadError>> {
     if let Some(internet) = &sources.internet {
         service_tags = service_tags.with_internet(internet.iter().copied());
     }
-    loader.resolve_tags(sources.service_tags, &mut service_tags);
+    loader.resolve_tags(sources.service_tags, &mut service_tags, sources.unresolved);
     let Loader { mut errors, mut warnings, .. } = loader;
     if errors.is_empty() {
         warnings.dedup();
-        return Ok(Loaded { rules: AppliedRules { subnet, nic, service_tags }, warnings });
+        let rules = AppliedRules { subnet, nic, service_tags, ..AppliedRules::default() };
+        return Ok(Loaded { rules, warnings });
     }
     sort_errors(&mut errors);
     Err(errors)
@@ -84,7 +112,7 @@ pub fn check(
             loader.tag_references.extend(tag_references);
         }
     }
-    loader.resolve_tags(service_tags, &mut ServiceTags::default());
+    loader.resolve_tags(service_tags, &mut ServiceTags::default(), Unresolved::Refuse);
     let Loader { mut errors, mut warnings, .. } = loader;
     if errors.is_empty() {
         warnings.dedup();
@@ -138,7 +166,12 @@ impl Loader {
         }
     }
 
-    fn resolve_tags(&mut self, source: Option<SourceFile<'_>>, into: &mut ServiceTags) {
+    fn resolve_tags(
+        &mut self,
+        source: Option<SourceFile<'_>>,
+        into: &mut ServiceTags,
+        unresolved: Unresolved,
+    ) {
         let wanted: BTreeSet<String> =
             self.tag_references.iter().map(|reference| reference.tag.clone()).collect();
         let parsed =
@@ -156,12 +189,24 @@ impl Loader {
         }
         for reference in std::mem::take(&mut self.tag_references) {
             if into.get(&reference.tag).is_none() {
+                if unresolved == Unresolved::Undecided {
+                    let message = undecided_tag(&reference.tag);
+                    self.warnings.push(LoadWarning { place: reference.place, message });
+                    continue;
+                }
                 let hint = unknown_tag_hint(&reference.tag, published.as_ref());
                 let refusal = address_field::unknown_tag(&reference.tag, hint);
                 self.errors.push(refusal.at(reference.place));
             }
         }
     }
+}
+
+fn undecided_tag(tag: &str) -> String {
+    format!(
+        "unknown service tag `{}`: packets that this rule might decide are undecided",
+        shown(tag)
+    )
 }
 
 fn unknown_tag_hint(tag: &str, published: Option<&PublishedTags<'_>>) -> String {

@@ -20,7 +20,7 @@ mod security_group;
 mod security_rule;
 pub mod service_tag_file;
 
-pub use applied_rules::{Loaded, SourceFile, Sources, check, load};
+pub use applied_rules::{Loaded, SourceFile, Sources, Unresolved, check, load};
 pub use error::{LoadError, LoadWarning, Place};
 pub use security_group::{LoadedGroup, Parsed, parse_groups, select};
 

@@ -144,6 +144,15 @@ fn known_word<T: FromStr<Err = UnknownWord>>(text: &str) -> Result<T, Refusal> {
     })
 }
 
+fn access(text: &str) -> Result<Access, Refusal> {
+    match text.parse() {
+        Ok(access @ (Access::Allow | Access::Deny)) => Ok(access),
+        Ok(Access::Undecided) | Err(_) => {
+            Err(Refusal::new(format!("`{}` is not Allow or Deny", shown(text))))
+        }
+    }
+}
+
 fn protocol(text: &str) -> Result<RuleProtocol, Refusal> {
     if super::is_any(text) {
         return Ok(RuleProtocol::Any);
@@ -175,7 +184,7 @@ impl RuleFields<'_, '_> {
         order: Option<(Priority, Direction)>,
         tags: &mut Vec<TagReference>,
     ) -> Option<SecurityRule> {
-        let access = self.word("access", known_word::<Access>);
+        let access = self.word("access", access);
         let protocol = self.word("protocol", protocol);
         let id = self.id();
         let source = self.addresses(&SOURCE, tags);
