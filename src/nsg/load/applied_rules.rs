@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use super::error::{LoadError, LoadWarning, sort_errors};
-use super::security_group::{LoadedGroup, read_groups, select};
+use super::group_file::{LoadedGroup, read_groups, select};
 use super::service_tag_file::{self, PublishedTags};
 use super::{Format, TagReference, address_field, name};
 use crate::nsg::{AppliedRules, NetworkSecurityGroup, ServiceTags};
@@ -105,7 +105,7 @@ impl Loader {
     fn group(&mut self, source: Option<SourceFile<'_>>) -> Option<NetworkSecurityGroup> {
         let source = source?;
         match select(source.name, self.groups(source)?, source.group) {
-            Ok(LoadedGroup { group, tag_references }) => {
+            Ok(LoadedGroup { group, tag_references, .. }) => {
                 self.tag_references.extend(tag_references);
                 Some(group)
             }
@@ -118,7 +118,7 @@ impl Loader {
 
     fn groups(&mut self, source: SourceFile<'_>) -> Option<Vec<LoadedGroup>> {
         let format = Format::of(source.name, source.text);
-        match read_groups(source.name, source.text, format) {
+        match read_groups(source.name, source.text, format, None) {
             Ok(parsed) => {
                 self.warnings.extend(parsed.warnings);
                 Some(parsed.groups)

@@ -10,8 +10,12 @@
 
 mod address_field;
 mod applied_rules;
+mod arm_template;
 mod document;
+mod document_kind;
+mod effective_rules;
 mod error;
+mod group_file;
 mod name;
 mod port_field;
 mod rule_fields;
@@ -19,10 +23,11 @@ mod rule_list;
 mod security_group;
 mod security_rule;
 pub mod service_tag_file;
+mod terraform;
 
 pub use applied_rules::{Loaded, SourceFile, Sources, check, load};
 pub use error::{LoadError, LoadWarning, Place};
-pub use security_group::{LoadedGroup, Parsed, parse_groups, select};
+pub use group_file::{LoadedGroup, Parsed, parse_groups, select};
 
 /// How a text is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

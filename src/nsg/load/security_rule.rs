@@ -14,8 +14,9 @@ use crate::nsg::{
 };
 
 /// Every field that Azure itself writes into a rule.
-const KNOWN_FIELDS: [&str; 24] = [
+const KNOWN_FIELDS: [&str; 27] = [
     "access",
+    "additionalProperties",
     "description",
     "destinationAddressPrefix",
     "destinationAddressPrefixes",
@@ -24,6 +25,8 @@ const KNOWN_FIELDS: [&str; 24] = [
     "destinationPortRanges",
     "direction",
     "etag",
+    "expandedDestinationAddressPrefix",
+    "expandedSourceAddressPrefix",
     "id",
     "name",
     "priority",
@@ -60,6 +63,17 @@ impl Kind {
             Self::Default => "defaultSecurityRules",
         }
     }
+}
+
+/// Who wrote a document, which decides how strictly its rules are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// A person: a field nobody knows is a mistake.
+    Handwritten,
+    /// Azure, of the rules as they were set.
+    Resource,
+    /// Azure, of the rules in force: tags are expanded in place, so lists hold what no user may write there.
+    Effective,
 }
 
 /// A rule, and what can be said of it even where something is wrong with it.
@@ -112,7 +126,7 @@ pub(super) fn load(
     kind: Kind,
     index: usize,
     group: &Scope,
-    is_handwritten: bool,
+    dialect: Dialect,
     findings: &mut Findings,
 ) -> Option<LoadedRule> {
     let rule = Some(format!("{}[{index}]", kind.field()));
@@ -120,17 +134,18 @@ pub(super) fn load(
     let before = findings.refused();
     let mut fields = RuleFields::of(node, scope, findings)?;
     let name = fields.name();
-    fields.refuse_unknown_fields(is_handwritten);
+    fields.refuse_unknown_fields(dialect == Dialect::Handwritten);
     fields.warn_of_long_description();
     let priority = fields.priority(kind);
     let direction = fields.word("direction", known_word::<Direction>);
     let mut tags = Vec::new();
-    let rule = fields.rule(kind, name.clone(), priority.zip(direction), &mut tags);
+    let order = priority.zip(direction);
+    let rule = fields.rule((kind, dialect), name.clone(), order, &mut tags);
     let is_clean = fields.findings.refused() == before;
     Some(LoadedRule {
         rule: rule.filter(|_| is_clean),
         name,
-        order: priority.zip(direction),
+        order,
         position: node.position,
         priority_position: fields.position_of("priority"),
         scope: fields.scope,
@@ -170,7 +185,7 @@ impl RuleFields<'_, '_> {
     /// Reads what a rule says, so that every bad field is noted before the first one ends the attempt.
     fn rule(
         &mut self,
-        kind: Kind,
+        (kind, dialect): (Kind, Dialect),
         name: Option<String>,
         order: Option<(Priority, Direction)>,
         tags: &mut Vec<TagReference>,
@@ -178,11 +193,13 @@ impl RuleFields<'_, '_> {
         let access = self.word("access", known_word::<Access>);
         let protocol = self.word("protocol", protocol);
         let id = self.id();
-        let source = self.addresses(&SOURCE, tags);
+        let source = self.addresses(&SOURCE, dialect, tags);
         let source_ports = self.ports(&SOURCE);
-        let destination = self.addresses(&DESTINATION, tags);
+        let destination = self.addresses(&DESTINATION, dialect, tags);
         let destination_ports = self.ports(&DESTINATION);
-        self.refuse_mixed_families(source.as_deref(), destination.as_deref());
+        if dialect != Dialect::Effective {
+            self.refuse_mixed_families(source.as_deref(), destination.as_deref());
+        }
         let (priority, direction) = order?;
         Some(SecurityRule {
             name: name?,
@@ -283,6 +300,7 @@ impl RuleFields<'_, '_> {
     fn addresses(
         &mut self,
         side: &Side,
+        dialect: Dialect,
         tags: &mut Vec<TagReference>,
     ) -> Option<Vec<AddressPrefix>> {
         let given = self.given(side.prefix, side.prefixes)?;
@@ -302,6 +320,13 @@ impl RuleFields<'_, '_> {
                     None
                 }
             },
+            Given::List(_, list) if dialect == Dialect::Effective => {
+                let prefixes = self.each(side.prefixes, &list, address_field::single)?;
+                for (prefix, (_, position)) in prefixes.iter().zip(&list) {
+                    tags.extend(self.tag_reference(side.prefixes, prefix, *position));
+                }
+                Some(prefixes)
+            }
             Given::List(position, list) => {
                 let networks = self.each(side.prefixes, &list, address_field::listed)?;
                 if let Err(refusal) = address_field::refuse_overlap(&networks) {
