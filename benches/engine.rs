@@ -83,6 +83,7 @@ fn engine(max_flows: usize) -> Engine {
         subnet: Some(NetworkSecurityGroup::with_defaults_only("nsg")),
         nic: None,
         service_tags: ServiceTags::new(["10.0.0.0/8".parse().unwrap()]),
+        ..AppliedRules::default()
     };
     let policy = Arc::new(Policy::compile(rules, 1).expect("the rules compile"));
     Engine::new(policy, Limits { max_flows, ..Limits::default() }, 0x5eed)

@@ -8,9 +8,10 @@ use nsgwatch::classifier::{
 };
 use nsgwatch::flow::{Direction, FiveTuple, Ports, Protocol};
 use nsgwatch::nsg::{
-    Access, AddressPrefix, AddressSet, AppliedRules, NetworkSecurityGroup, PortRange, PortSet,
-    Priority, RuleProtocol, SecurityRule, ServiceTags, Verdict, default_security_rules, evaluate,
-    rule_matches,
+    Access, AddressPrefix, AddressSet, AdminAccess, AdminRuleCollection, ApplicationSecurityGroups,
+    AppliedRules, Match, NetworkSecurityGroup, PortRange, PortSet, Priority, RuleFields,
+    RuleProtocol, SecurityAdminRule, SecurityRule, ServiceTags, Verdict, address_field_matches,
+    default_security_rules, evaluate,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,6 +19,7 @@ use proptest::sample::{Index, select};
 
 const TAGS: [&str; 6] =
     ["VirtualNetwork", "Internet", "AzureLoadBalancer", "Storage", "Storage.EastUS", "Nowhere"];
+const GROUPS: [&str; 3] = ["/subscriptions/s/applicationSecurityGroups/Web", "db", "Nobody"];
 
 fn network() -> impl Strategy<Value = IpNet> {
     let v4 = (any::<u32>(), 0u8..=32, any::<bool>()).prop_map(|(bits, length, narrow)| {
@@ -38,6 +40,7 @@ fn address_field() -> impl Strategy<Value = Vec<AddressPrefix>> {
         1 => Just(AddressPrefix::Any),
         5 => network().prop_map(AddressPrefix::Network),
         3 => select(&TAGS[..]).prop_map(|name| AddressPrefix::ServiceTag(name.to_owned())),
+        1 => select(&GROUPS[..]).prop_map(|name| AddressPrefix::ApplicationSecurityGroup(name.to_owned())),
     ];
     vec(value, 1..5)
 }
@@ -98,15 +101,44 @@ fn group() -> impl Strategy<Value = NetworkSecurityGroup> {
     })
 }
 
+fn admin_collection() -> impl Strategy<Value = AdminRuleCollection> {
+    let access = select(vec![AdminAccess::Allow, AdminAccess::AlwaysAllow, AdminAccess::Deny]);
+    vec((rule(true), 1u16..4096, access), 0..8).prop_map(|rules| AdminRuleCollection {
+        name: "admin".to_owned(),
+        id: None,
+        rules: rules
+            .into_iter()
+            .map(|(rule, priority, access)| SecurityAdminRule {
+                name: format!("admin-{priority}"),
+                priority: Priority(priority),
+                direction: rule.direction,
+                access,
+                protocol: rule.protocol,
+                source: rule.source,
+                source_ports: rule.source_ports,
+                destination: rule.destination,
+                destination_ports: rule.destination_ports,
+                id: rule.id,
+            })
+            .collect(),
+    })
+}
+
+/// Two tags and two application security groups are known, `Nowhere` and `Nobody` never are.
 fn applied_rules() -> impl Strategy<Value = AppliedRules> {
-    let tag = || vec(network(), 0..20);
+    let named = || vec(network(), 0..20);
     let group = || proptest::option::of(group());
-    (group(), group(), tag(), tag(), vec(network(), 0..4)).prop_map(
-        |(subnet, nic, storage, regional, virtual_network)| {
+    let names = (named(), named(), vec(network(), 0..4), vec(network(), 0..4));
+    (vec(admin_collection(), 0..3), group(), group(), names, vec(network(), 0..4)).prop_map(
+        |(admin, subnet, nic, (storage, regional, web, db), virtual_network)| {
             let mut service_tags = ServiceTags::new(virtual_network);
             service_tags.insert("Storage", storage.into_iter().collect());
             service_tags.insert("Storage.EastUS", regional.into_iter().collect());
-            AppliedRules { subnet, nic, service_tags }
+            let mut application_security_groups = ApplicationSecurityGroups::default();
+            application_security_groups.add_members("web", &web.into_iter().collect());
+            let id = "/subscriptions/s/applicationSecurityGroups/DB";
+            application_security_groups.add_members(id, &db.into_iter().collect());
+            AppliedRules { admin, subnet, nic, service_tags, application_security_groups }
         },
     )
 }
@@ -148,10 +180,11 @@ impl CutPoints {
     fn of(rules: &AppliedRules) -> Self {
         let mut cuts = Self { v4: vec![0, u32::MAX], v6: vec![0, u128::MAX], ports: vec![0, 443] };
         let tags = TAGS.iter().filter_map(|name| rules.service_tags.get(name));
-        tags.for_each(|set| cuts.add_set(set));
-        for rule in [&rules.subnet, &rules.nic].into_iter().flatten().flat_map(|group| &group.rules)
-        {
-            for prefix in rule.source.iter().chain(&rule.destination) {
+        let groups = GROUPS.iter().filter_map(|id| rules.application_security_groups.get(id));
+        tags.chain(groups).for_each(|set| cuts.add_set(set));
+        let layers = Direction::ALL.into_iter().flat_map(|direction| rules.layers(direction));
+        for rule in layers.flat_map(|layer| layer.rules).map(|rule| rule.fields) {
+            for prefix in rule.source.iter().chain(rule.destination) {
                 if let AddressPrefix::Network(network) = prefix {
                     cuts.add_set(&[*network].into_iter().collect());
                 }
@@ -198,45 +231,32 @@ impl CutPoints {
     }
 }
 
-/// What the oracle's own functions say of one field at a time: the rule with every other field set to any.
-fn fields_met(rule: &SecurityRule, tuple: &FiveTuple, tags: &ServiceTags) -> FieldsMet {
-    let blank = SecurityRule {
-        protocol: RuleProtocol::Any,
-        source: vec![AddressPrefix::Any],
-        source_ports: PortSet::any(),
-        destination: vec![AddressPrefix::Any],
-        destination_ports: PortSet::any(),
-        ..rule.clone()
-    };
-    let met = |only: SecurityRule| rule_matches(&only, tuple, tags);
+/// What the oracle's own functions say of one field at a time.
+fn fields_met(rule: &RuleFields<'_>, tuple: &FiveTuple, rules: &AppliedRules) -> FieldsMet {
     FieldsMet {
-        protocol: met(SecurityRule { protocol: rule.protocol, ..blank.clone() }),
-        source: met(SecurityRule { source: rule.source.clone(), ..blank.clone() }),
-        source_port: met(SecurityRule { source_ports: rule.source_ports.clone(), ..blank.clone() }),
-        destination: met(SecurityRule { destination: rule.destination.clone(), ..blank.clone() }),
-        destination_port: met(SecurityRule {
-            destination_ports: rule.destination_ports.clone(),
-            ..blank
-        }),
+        protocol: rule.protocol.matches(tuple.protocol),
+        source: address_field_matches(rule.source, tuple.source, rules),
+        source_port: rule.source_ports.matches(tuple.ports.source()),
+        destination: address_field_matches(rule.destination, tuple.destination, rules),
+        destination_port: rule.destination_ports.matches(tuple.ports.destination()),
     }
 }
 
 /// The explanation as the oracle's own functions give it.
 fn explain_slowly(rules: &AppliedRules, direction: Direction, tuple: &FiveTuple) -> Explanation {
     let mut layers = Vec::new();
-    for (layer, group) in rules.groups(direction) {
+    for layer in rules.layers(direction) {
         let mut asked = Vec::new();
-        for rule in group.rules_of(direction) {
-            let met = fields_met(rule, tuple, &rules.service_tags);
-            let provenance = group.provenance(layer, rule);
-            asked.push(RuleExplanation { rule: provenance, access: rule.access, met });
-            if rule_matches(rule, tuple, &rules.service_tags) {
+        for rule in &layer.rules {
+            let met = fields_met(&rule.fields, tuple, rules);
+            asked.push(RuleExplanation { rule: rule.provenance(), access: rule.access, met });
+            if rule.fields.matches(tuple, rules) != Match::No {
                 break;
             }
         }
-        let denied = asked.last().is_some_and(|last| last.matched() && last.access == Access::Deny);
-        layers.push(LayerExplanation { layer, rules: asked });
-        if denied {
+        let is_over = asked.last().is_some_and(RuleExplanation::is_final);
+        layers.push(LayerExplanation { layer: layer.layer, rules: asked });
+        if is_over {
             break;
         }
     }
@@ -392,6 +412,7 @@ fn each_of_a_thousand_rules_is_found_and_explained() {
         subnet: Some(NetworkSecurityGroup::with_defaults_only("subnet")),
         nic: Some(group),
         service_tags: ServiceTags::new(["10.0.0.0/8".parse().unwrap()]),
+        ..AppliedRules::default()
     };
     let policy = compile(&rules);
     for number in 0..1000 {

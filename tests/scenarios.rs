@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use nsgwatch::classifier::Policy;
 use nsgwatch::flow::{Direction, FiveTuple, Ports, Protocol};
-use nsgwatch::nsg::load::{LoadError, Loaded, SourceFile, Sources, load};
+use nsgwatch::nsg::load::{LoadError, Loaded, SourceFile, Sources, Unresolved, load};
 use nsgwatch::nsg::{Access, RuleProvenance, Verdict, evaluate};
 use serde::Deserialize;
 use serde_json::Value;
@@ -38,6 +38,8 @@ struct Scenario {
     virtual_network: Vec<ipnet::IpNet>,
     #[serde(default)]
     internet: Option<Vec<ipnet::IpNet>>,
+    #[serde(default)]
+    unresolved: Option<Unresolved>,
     #[serde(default)]
     service_tags: Option<Value>,
     #[serde(default)]
@@ -122,6 +124,8 @@ fn load_scenario(scenario: &Scenario) -> Result<Loaded, Vec<LoadError>> {
         service_tags: source("service-tags.json", tags.as_deref()),
         virtual_network: scenario.virtual_network.clone(),
         internet: scenario.internet.clone(),
+        unresolved: scenario.unresolved.unwrap_or_default(),
+        ..Sources::default()
     })
 }
 

@@ -18,11 +18,16 @@ use crate::sets::{Family, SETS, Set};
 use crate::traces::Boxes;
 
 const TRACES: [&str; 3] = ["uniform", "zipf", "miss"];
+/// Packets of a trace: few enough to stay in the cache, as a packet just parsed is there too; otherwise both engines
+/// mostly wait for the trace. Enough that no branch predictor learns it by heart.
+const PACKETS: usize = 100_000;
+/// How often a pass goes over the trace.
+const ROUNDS: usize = 5;
 /// The oracle is slow: it sees only so many packets of a trace.
 const LINEAR_PACKETS: usize = 20_000;
 
-/// Measures everything with so many packets a trace and passes a figure.
-pub(crate) fn tables(packets: usize, passes: usize) {
+/// Measures everything, each figure from so many passes.
+pub(crate) fn tables(passes: usize) {
     let driver = std::env::var_os("RTE_ACL_DRIVER").map(PathBuf::from);
     if driver.is_none() {
         eprintln!("SKIPPED: rte_acl (RTE_ACL_DRIVER is not set; see benches/classify.sh)");
@@ -36,13 +41,13 @@ pub(crate) fn tables(packets: usize, passes: usize) {
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     let mut loads = Vec::new();
     for set in &SETS {
-        loads.push(one_set(set, driver.as_ref().filter(|_| set.acl), packets, passes));
+        loads.push(one_set(set, driver.as_ref().filter(|_| set.acl), passes));
     }
     println!("\nBuild and memory of one direction (median of {passes} builds)\n");
     println!("| set | build ms | KiB | rte_acl build ms | rte_acl KiB |\n|---|---|---|---|---|");
     loads.iter().for_each(|line| println!("{line}"));
-    growth(packets, passes);
-    layers(packets, passes);
+    growth(passes);
+    layers(passes);
 }
 
 struct Engine {
@@ -51,19 +56,19 @@ struct Engine {
 }
 
 impl Engine {
-    fn new(rules: &AppliedRules, boxes: &Boxes, packets: usize) -> Self {
+    fn new(rules: &AppliedRules, boxes: &Boxes) -> Self {
         let policy = Policy::compile(rules.clone(), 1).expect("the set fits the budget");
-        let traces = [boxes.uniform(packets, 11), boxes.zipf(packets, 12), boxes.miss(packets, 13)];
+        let traces = [boxes.uniform(PACKETS, 11), boxes.zipf(PACKETS, 12), boxes.miss(PACKETS, 13)];
         Self { policy, traces }
     }
 }
 
-fn one_set(set: &Set, driver: Option<&PathBuf>, packets: usize, passes: usize) -> String {
+fn one_set(set: &Set, driver: Option<&PathBuf>, passes: usize) -> String {
     let rules = (set.make)(Family::V4);
     let boxes = Boxes::new(&rules, Family::V4);
-    let v4 = Engine::new(&rules, &boxes, packets);
+    let v4 = Engine::new(&rules, &boxes);
     let rules_v6 = (set.make)(Family::V6);
-    let v6 = Engine::new(&rules_v6, &Boxes::new(&rules_v6, Family::V6), packets);
+    let v6 = Engine::new(&rules_v6, &Boxes::new(&rules_v6, Family::V6));
     let mut acl = driver
         .map(|driver| RteAcl::start(driver, &boxes, &v4.traces.each_ref().map(Vec::as_slice)));
     for (number, name) in TRACES.iter().enumerate() {
@@ -73,7 +78,7 @@ fn one_set(set: &Set, driver: Option<&PathBuf>, packets: usize, passes: usize) -
         for _ in 0..passes {
             times[0].push(decide_all(&v4.policy, trace));
             if let Some(acl) = &mut acl {
-                let (ns, sum) = acl.pass(number);
+                let (ns, sum) = acl.pass(number, ROUNDS);
                 times[1].push(ns);
                 acl_sum = Some(sum);
             }
@@ -107,12 +112,12 @@ fn one_set(set: &Set, driver: Option<&PathBuf>, packets: usize, passes: usize) -
 }
 
 /// How look-up, build time and memory grow with the number of prefixes: 200 rules that share random prefixes.
-fn growth(packets: usize, passes: usize) {
+fn growth(passes: usize) {
     println!("\nGrowth: 100 rules with random prefixes from /20 to /32\n");
     println!("| prefixes | look-up ns | build ms | KiB |\n|---|---|---|---|");
     for prefixes in [10, 100, 1000, 10_000, 100_000] {
         let rules = scattered(prefixes);
-        let engine = Engine::new(&rules, &Boxes::new(&rules, Family::V4), packets);
+        let engine = Engine::new(&rules, &Boxes::new(&rules, Family::V4));
         let times = (0..passes).map(|_| decide_all(&engine.policy, &engine.traces[0])).collect();
         let build = build_ms(&rules, passes);
         let kib = engine.policy.memory_bytes() as f64 / 1024.0;
@@ -144,13 +149,13 @@ fn scattered(prefixes: usize) -> AppliedRules {
 }
 
 /// Both layers in one compile, against one of them.
-fn layers(packets: usize, passes: usize) {
+fn layers(passes: usize) {
     println!("\nTwo layers, subnet and interface with the same rules, against one\n");
     println!("| set | one ns | two ns | ratio |\n|---|---|---|---|");
     for set in [&SETS[0], &SETS[3]] {
         let one = (set.make)(Family::V4);
         let two = AppliedRules { subnet: one.nic.clone(), ..one.clone() };
-        let engine = Engine::new(&one, &Boxes::new(&one, Family::V4), packets);
+        let engine = Engine::new(&one, &Boxes::new(&one, Family::V4));
         let both = Policy::compile(two, 1).expect("the set fits the budget");
         let mut times: [Vec<f64>; 2] = Default::default();
         for _ in 0..passes {
@@ -191,16 +196,16 @@ fn show(figure: f64) -> String {
 }
 
 fn decide_all(policy: &Policy, trace: &[FiveTuple]) -> f64 {
-    per_packet(trace.len(), || {
-        for tuple in trace {
+    per_packet(ROUNDS * trace.len(), || {
+        for tuple in rounds(trace) {
             let _ = black_box(policy.decide(Direction::Inbound, tuple));
         }
     })
 }
 
 fn classify_all(policy: &Policy, trace: &[FiveTuple]) -> f64 {
-    per_packet(trace.len(), || {
-        for tuple in trace {
+    per_packet(ROUNDS * trace.len(), || {
+        for tuple in rounds(trace) {
             let _ = black_box(policy.classify(Direction::Inbound, tuple));
         }
     })
@@ -213,6 +218,10 @@ fn evaluate_all(rules: &AppliedRules, trace: &[FiveTuple]) -> f64 {
             let _ = black_box(evaluate(rules, Direction::Inbound, tuple));
         }
     })
+}
+
+fn rounds(trace: &[FiveTuple]) -> impl Iterator<Item = &FiveTuple> {
+    std::iter::repeat_n(trace, ROUNDS).flatten()
 }
 
 fn per_packet(packets: usize, pass: impl FnOnce()) -> f64 {

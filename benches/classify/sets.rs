@@ -161,7 +161,7 @@ fn applied(mut rules: Vec<SecurityRule>, service_tags: ServiceTags) -> AppliedRu
     rules.extend(default_security_rules());
     rules.retain(|rule| rule.direction == Direction::Inbound);
     let nic = Some(NetworkSecurityGroup::new("bench", rules));
-    AppliedRules { subnet: None, nic, service_tags }
+    AppliedRules { nic, service_tags, ..AppliedRules::default() }
 }
 
 /// A group as people write it: 26 rules on subnets, some hosts and three small tags, and the three default rules.

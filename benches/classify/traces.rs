@@ -28,9 +28,7 @@ impl Boxes {
             field.iter().fold(AddressSet::default(), |all, prefix| match prefix {
                 AddressPrefix::Any => AddressSet::everything(),
                 AddressPrefix::Network(network) => all.union(&[*network].into_iter().collect()),
-                AddressPrefix::ServiceTag(name) => {
-                    rules.service_tags.get(name).map_or(AddressSet::default(), |tag| all.union(tag))
-                }
+                named => rules.resolve(named).map_or(AddressSet::default(), |set| all.union(set)),
             })
         };
         let rules = group.rules_of(Direction::Inbound).map(|rule| RuleBox {

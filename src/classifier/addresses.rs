@@ -1,25 +1,27 @@
 //! The classes of the addresses of one side, source or destination, in both families.
 //!
-//! In come the address fields of the rules; a service tag is one list, however many rules name it. The families
+//! In come the address fields of the rules; a service tag or an application
+//! security group is one list, however many rules name it. The families
 //! are apart: each has its own classes and its own table, so that IPv4 traffic never walks IPv6 blocks.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::CompileError;
 use super::packed::RowCollector;
+use super::rows::{AddressClass, Family};
 use super::sweep::{List, set, sweep};
 use super::trie::{Shape, Trie};
-use crate::nsg::{AddressPrefix, AddressSet, ServiceTags};
+use crate::nsg::{AddressPrefix, AddressSet, AppliedRules};
 
 /// The lists that the rules name on one side, and who names them.
 #[derive(Debug)]
 pub(super) struct AddressLists<'a> {
-    tags: &'a ServiceTags,
+    applied: &'a AppliedRules,
     lists: Vec<(Cow<'a, AddressSet>, Vec<usize>)>,
     numbers: HashMap<*const AddressSet, usize>,
     always: Vec<u64>,
@@ -27,12 +29,12 @@ pub(super) struct AddressLists<'a> {
 
 impl<'a> AddressLists<'a> {
     /// Makes the lists of no rule; rows have `width` words.
-    pub(super) fn new(tags: &'a ServiceTags, width: usize) -> Self {
-        Self { tags, lists: Vec::new(), numbers: HashMap::new(), always: vec![0; width] }
+    pub(super) fn new(applied: &'a AppliedRules, width: usize) -> Self {
+        Self { applied, lists: Vec::new(), numbers: HashMap::new(), always: vec![0; width] }
     }
 
-    /// Adds the address field of the rule with this bit. An unknown tag admits nothing, as in
-    /// [`crate::nsg::evaluate`]; the loaders refuse it long before.
+    /// Adds the address field behind this bit. A name that nobody knows admits nothing here: for what it may admit
+    /// the rule has a second bit.
     pub(super) fn add(&mut self, rule: usize, field: &[AddressPrefix]) {
         if field.contains(&AddressPrefix::Any) {
             set(&mut self.always, rule);
@@ -43,9 +45,9 @@ impl<'a> AddressLists<'a> {
             match prefix {
                 AddressPrefix::Any => {}
                 AddressPrefix::Network(network) => networks.push(*network),
-                AddressPrefix::ServiceTag(name) => {
-                    if let Some(tag) = self.tags.get(name) {
-                        self.add_tag(rule, tag);
+                AddressPrefix::ServiceTag(_) | AddressPrefix::ApplicationSecurityGroup(_) => {
+                    if let Some(named) = self.applied.resolve(prefix) {
+                        self.add_named(rule, named);
                     }
                 }
             }
@@ -55,10 +57,10 @@ impl<'a> AddressLists<'a> {
         }
     }
 
-    fn add_tag(&mut self, rule: usize, tag: &'a Arc<AddressSet>) {
+    fn add_named(&mut self, rule: usize, named: &'a Arc<AddressSet>) {
         let lists = &mut self.lists;
-        let number = *self.numbers.entry(Arc::as_ptr(tag)).or_insert_with(|| {
-            lists.push((Cow::Borrowed(tag), Vec::new()));
+        let number = *self.numbers.entry(Arc::as_ptr(named)).or_insert_with(|| {
+            lists.push((Cow::Borrowed(named), Vec::new()));
             lists.len() - 1
         });
         if let Some((_, rules)) = lists.get_mut(number) {
@@ -93,13 +95,24 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// Returns the class of an address within its family.
-    #[inline]
-    pub(super) fn class(&self, address: IpAddr) -> u32 {
+    /// Returns the class of an address among those of its family.
+    pub(super) fn class(&self, address: IpAddr) -> AddressClass {
         match address {
-            IpAddr::V4(address) => self.ipv4.find::<16>(address.to_bits()),
-            IpAddr::V6(address) => self.ipv6.find_ipv6(address.to_bits()),
+            IpAddr::V4(address) => self.class_v4(address),
+            IpAddr::V6(address) => self.class_v6(address),
         }
+    }
+
+    /// Returns the class of an IPv4 address.
+    #[inline]
+    pub(super) fn class_v4(&self, address: Ipv4Addr) -> AddressClass {
+        AddressClass { family: Family::Ipv4, class: self.ipv4.find::<16>(address.to_bits()) }
+    }
+
+    /// Returns the class of an IPv6 address.
+    #[inline]
+    pub(super) fn class_v6(&self, address: Ipv6Addr) -> AddressClass {
+        AddressClass { family: Family::Ipv6, class: self.ipv6.find_ipv6(address.to_bits()) }
     }
 
     pub(super) fn bytes(&self) -> usize {

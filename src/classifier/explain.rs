@@ -2,26 +2,27 @@
 
 use std::sync::Arc;
 
-use super::{Policy, RuleNumber};
+use super::Policy;
+use super::layers::Effect;
 use crate::flow::{Direction, FiveTuple};
-use crate::nsg::{Access, Layer, RuleProvenance, Verdict};
+use crate::nsg::{AdminAccess, Layer, Match, RuleProvenance, Verdict};
 
 /// The verdict on one packet and the rules that were asked on the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// The verdict; equal to [`Policy::classify`].
     pub verdict: Verdict,
-    /// The layers in the order in which they were asked. A Deny ends it: later layers are not there.
+    /// The layers in the order in which they were asked, up to the one that had the final word.
     pub layers: Vec<LayerExplanation>,
 }
 
-/// What one group did with the packet.
+/// What one layer did with the packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerExplanation {
-    /// Where the group is bound.
+    /// Which layer.
     pub layer: Layer,
     /// The rules in the order of evaluation, up to the deciding one, which is the last and the only one that
-    /// matches. A group without its default rules may have none that does.
+    /// matches or may match. Admin rules, and a group without its default rules, may have none that does.
     pub rules: Vec<RuleExplanation>,
 }
 
@@ -30,8 +31,8 @@ pub struct LayerExplanation {
 pub struct RuleExplanation {
     /// The rule.
     pub rule: Arc<RuleProvenance>,
-    /// What the rule says of packets that it matches.
-    pub access: Access,
+    /// What the rule does with packets that it matches.
+    pub access: AdminAccess,
     /// Which fields the packet met.
     pub met: FieldsMet,
 }
@@ -39,24 +40,33 @@ pub struct RuleExplanation {
 impl RuleExplanation {
     /// Says whether the rule matches: the packet met all five fields.
     #[must_use]
-    pub fn matched(&self) -> bool {
+    pub fn matched(&self) -> Match {
         self.met.all()
+    }
+
+    /// Says whether no later layer is asked.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self.matched() {
+            Match::Yes => self.access.is_final(),
+            Match::Unknown => true,
+            Match::No => false,
+        }
     }
 }
 
 /// Which fields of a rule a packet met. The names are those of Azure's network security group diagnostics
 /// (`protocolMatched`, `sourceMatched`, `sourcePortMatched`, `destinationMatched`, `destinationPortMatched`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "Azure's own five answers, one a field")]
 pub struct FieldsMet {
     /// Azure's `protocolMatched`.
     pub protocol: bool,
     /// Azure's `sourceMatched`.
-    pub source: bool,
+    pub source: Match,
     /// Azure's `sourcePortMatched`.
     pub source_port: bool,
     /// Azure's `destinationMatched`.
-    pub destination: bool,
+    pub destination: Match,
     /// Azure's `destinationPortMatched`.
     pub destination_port: bool,
 }
@@ -64,12 +74,9 @@ pub struct FieldsMet {
 impl FieldsMet {
     /// Says whether the packet met all fields.
     #[must_use]
-    pub fn all(self) -> bool {
-        self.protocol
-            && self.source
-            && self.source_port
-            && self.destination
-            && self.destination_port
+    pub fn all(self) -> Match {
+        let ports = self.source_port && self.destination_port;
+        Match::from(self.protocol && ports).min(self.source).min(self.destination)
     }
 }
 
@@ -80,25 +87,23 @@ impl Policy {
     pub fn explain(&self, direction: Direction, tuple: &FiveTuple) -> Explanation {
         let compiled = self.direction(direction);
         let mut layers = Vec::new();
-        for (&layer, segment) in compiled.layers.iter().zip(compiled.table.layers().segments()) {
-            let mut rules = Vec::new();
-            for bit in segment.bits() {
-                let number = RuleNumber::of_bit(bit);
-                let (Some(rule), Some(access)) =
-                    (compiled.rule(number), compiled.table.layers().access(bit))
-                else {
-                    continue; // every bit of a segment has its rule
+        for (&layer, bits) in compiled.layers.iter().zip(compiled.table.layers().bits()) {
+            let mut rules: Vec<RuleExplanation> = Vec::new();
+            let mut bits = bits.peekable();
+            while let Some(bit) = bits.next() {
+                let Some((Effect::Rule(access), rule)) = compiled.rule(bit) else {
+                    continue; // the first bit of a rule has its rule and says what it says
                 };
-                let met = compiled.table.fields_met(bit, tuple);
-                rules.push(RuleExplanation { rule: Arc::clone(rule), access, met });
-                if met.all() {
+                let may_match = bits.next_if(|&next| compiled.is_undecided(next));
+                let met = compiled.table.fields_met(bit, may_match, tuple);
+                rules.push(RuleExplanation { rule: Arc::clone(rule), access: *access, met });
+                if met.all() != Match::No {
                     break;
                 }
             }
-            let denied =
-                rules.last().is_some_and(|rule| rule.matched() && rule.access == Access::Deny);
+            let is_over = rules.last().is_some_and(RuleExplanation::is_final);
             layers.push(LayerExplanation { layer, rules });
-            if denied {
+            if is_over {
                 break;
             }
         }

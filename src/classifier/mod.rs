@@ -47,8 +47,11 @@ use std::sync::Arc;
 pub use explain::{Explanation, FieldsMet, LayerExplanation, RuleExplanation};
 
 use crate::flow::{Direction, FiveTuple};
-use crate::nsg::{Access, AppliedRules, Layer, RuleProvenance, Verdict};
-use layers::Layers;
+use crate::nsg::{
+    Access, AddressPrefix, AppliedRules, Layer, LayerRule, RuleFields, RuleLayer, RuleProvenance,
+    Verdict,
+};
+use layers::{Effect, Layers};
 use table::Table;
 
 /// What all tables of a policy may take, in bytes. Real rules need a few hundred kilobytes.
@@ -82,33 +85,44 @@ struct Compiled {
     table: Table,
     /// The layers, in the order of evaluation.
     layers: Vec<Layer>,
-    /// By bit; `None` where a bit belongs to no rule.
-    provenance: Vec<Option<Arc<RuleProvenance>>>,
-}
-
-/// The number of a rule among the compiled rules of one direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RuleNumber(u32);
-
-impl RuleNumber {
-    #[inline]
-    fn of_bit(bit: usize) -> Self {
-        Self(u32::try_from(bit).unwrap_or(u32::MAX))
-    }
+    /// What the rule of each bit says and where it stands; `None` where a bit belongs to no rule.
+    rules: Vec<Option<(Effect, Arc<RuleProvenance>)>>,
 }
 
 /// A verdict without the deciding rule's name: all that a look-up itself finds. [`Policy::verdict`] adds the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub struct Decision {
-    /// What happens to the packet.
-    pub access: Access,
-    /// The deciding rule; `None` where no group has an opinion.
-    pub rule: Option<RuleNumber>,
-}
+pub struct Decision(
+    /// Four times the rule's bit plus one, and the code of its effect; 0 where no layer has an opinion. One number,
+    /// so that it travels in a register.
+    u32,
+);
 
 impl Decision {
-    const NO_GROUP: Self = Self { access: Access::Allow, rule: None };
+    const NO_GROUP: Self = Self(0);
+
+    fn by_rule(bit: usize, effect: Effect) -> Self {
+        let number = u32::try_from(bit + 1).unwrap_or(u32::MAX >> 2);
+        Self(number << 2 | effect.code())
+    }
+
+    /// Says whether no later layer is asked.
+    #[inline]
+    fn is_final(self) -> bool {
+        self.0 & 3 != 0
+    }
+
+    /// Returns what happens to the packet.
+    #[inline]
+    #[must_use]
+    pub fn access(self) -> Access {
+        Effect::access(self.0 & 3)
+    }
+
+    /// Returns the deciding rule's bit; `None` where no layer has an opinion.
+    fn rule_bit(self) -> Option<usize> {
+        (self.0 >> 2).checked_sub(1).map(|bit| bit as usize)
+    }
 }
 
 impl Policy {
@@ -137,8 +151,8 @@ impl Policy {
 
     /// Names the rule of a decision that this policy made for this direction.
     pub fn verdict(&self, direction: Direction, decision: Decision) -> Verdict {
-        let rule = decision.rule.and_then(|number| self.direction(direction).rule(number));
-        Verdict { access: decision.access, rule: rule.map(Arc::clone) }
+        let rule = decision.rule_bit().and_then(|bit| self.direction(direction).rule(bit));
+        Verdict { access: decision.access(), rule: rule.map(|(_, rule)| Arc::clone(rule)) }
     }
 
     /// Returns the number of this version.
@@ -185,30 +199,74 @@ impl fmt::Debug for Policy {
     }
 }
 
+/// What stands behind one bit of the rows.
+struct Entry<'a> {
+    fields: RuleFields<'a>,
+    effect: Effect,
+    provenance: Arc<RuleProvenance>,
+}
+
+impl<'a> Entry<'a> {
+    /// Returns a rule's entry and, where it names what nobody knows, the entry of the packets that it may match:
+    /// there such a field admits everything.
+    fn of_rule(rule: &LayerRule<'a>, applied: &AppliedRules) -> impl Iterator<Item = Self> {
+        let provenance = rule.provenance();
+        let is_open =
+            |field: &[AddressPrefix]| field.iter().any(|prefix| applied.is_unresolved(prefix));
+        let opened = |field| if is_open(field) { EVERY_ADDRESS } else { field };
+        let widest = RuleFields {
+            source: opened(rule.fields.source),
+            destination: opened(rule.fields.destination),
+            ..rule.fields
+        };
+        let is_undecidable = is_open(rule.fields.source) || is_open(rule.fields.destination);
+        let may_match = is_undecidable.then(|| Self {
+            fields: widest,
+            effect: Effect::Undecided,
+            provenance: Arc::clone(&provenance),
+        });
+        let matches = Self { fields: rule.fields, effect: Effect::Rule(rule.access), provenance };
+        [Some(matches), may_match].into_iter().flatten()
+    }
+}
+
+const EVERY_ADDRESS: &[AddressPrefix] = &[AddressPrefix::Any];
+
 impl Compiled {
     fn new(
         applied: &AppliedRules,
         direction: Direction,
         budget: usize,
     ) -> Result<Self, CompileError> {
-        let mut segments = Layers::default();
-        let layers = applied.groups(direction).map(|(layer, _)| layer).collect();
-        let (mut rules, mut provenance) = (Vec::new(), Vec::new());
-        for (layer, group) in applied.groups(direction) {
-            let first_bit = segments.push(group.rules_of(direction).map(|rule| rule.access));
-            provenance.resize(first_bit, None);
-            provenance
-                .extend(group.rules_of(direction).map(|rule| Some(group.provenance(layer, rule))));
-            rules.extend((first_bit..).zip(group.rules_of(direction)));
+        let (mut layers, mut entries) = (Vec::new(), Vec::new());
+        for RuleLayer { layer, rules } in applied.layers(direction) {
+            layers.push(layer);
+            let of_rule = |rule| Entry::of_rule(rule, applied);
+            entries.push(rules.iter().flat_map(of_rule).collect::<Vec<_>>());
         }
-        let table = Table::compile(&rules, segments, &applied.service_tags, budget)?;
+        let effects = |lane: &Vec<Entry<'_>>| lane.iter().map(|entry| entry.effect).collect();
+        let lanes = Layers::new(&entries.iter().map(effects).collect::<Vec<_>>());
+        let (mut fields, mut rules) = (Vec::new(), Vec::new());
+        for (lane, bits) in entries.into_iter().zip(lanes.bits()) {
+            rules.resize(bits.start, None);
+            for (bit, entry) in bits.zip(lane) {
+                fields.push((bit, entry.fields));
+                rules.push(Some((entry.effect, entry.provenance)));
+            }
+        }
+        let table = Table::compile(&fields, lanes, applied, budget)?;
         if table.bytes() > budget {
             return Err(CompileError::TooLarge { budget: MEMORY_BUDGET });
         }
-        Ok(Self { table, layers, provenance })
+        Ok(Self { table, layers, rules })
     }
 
-    fn rule(&self, number: RuleNumber) -> Option<&Arc<RuleProvenance>> {
-        self.provenance.get(number.0 as usize)?.as_ref()
+    /// Says whether the bit is for packets that its rule may match.
+    fn is_undecided(&self, bit: usize) -> bool {
+        self.rule(bit).is_some_and(|(effect, _)| *effect == Effect::Undecided)
+    }
+
+    fn rule(&self, bit: usize) -> Option<&(Effect, Arc<RuleProvenance>)> {
+        self.rules.get(bit)?.as_ref()
     }
 }

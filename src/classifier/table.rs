@@ -1,8 +1,7 @@
 //! The compiled rules of one direction: from a packet to the deciding rule.
 //!
-//! The rules of all layers stand in one row of bits, layer after layer in the order of evaluation, each layer from
-//! a word boundary on. A look-up finds the packet's class in every dimension, ANDs the rows of those classes, takes
-//! the first bit of each layer's segment, and lets the layers speak in turn.
+//! The rules of all layers stand in one row of bits, one lane a layer. A look-up finds the packet's class in every
+//! dimension, ANDs the rows of those classes, takes the first bit of each lane, and lets the layers speak in turn.
 
 use std::net::IpAddr;
 
@@ -10,11 +9,11 @@ use super::addresses::{AddressLists, Addresses};
 use super::explain::FieldsMet;
 use super::layers::Layers;
 use super::packed::{RowCollector, WORD};
-use super::rows::{Classes, Dimension, Family, RowSets, Rows};
+use super::rows::{AddressClass, Classes, Dimension, RowSets, Rows};
 use super::services::{ServiceFields, Services, SourcePorts};
 use super::{CompileError, Decision};
 use crate::flow::FiveTuple;
-use crate::nsg::{SecurityRule, ServiceTags};
+use crate::nsg::{AppliedRules, Match, RuleFields};
 
 /// Flat rows of one direction may take this part of the budget; larger ones stay packed.
 const FLAT_SHARE: usize = 4;
@@ -31,25 +30,25 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Compiles rules, each with its bit in the layers. The rows of any one dimension may take `budget` bytes.
+    /// Compiles the fields of rules, each with its bit in the layers. The rows of any one dimension may take `budget` bytes.
     pub(super) fn compile(
-        rules: &[(usize, &SecurityRule)],
+        bits: &[(usize, RuleFields<'_>)],
         layers: Layers,
-        tags: &ServiceTags,
+        applied: &AppliedRules,
         budget: usize,
     ) -> Result<Self, CompileError> {
         let width = layers.width();
-        let mut sources = AddressLists::new(tags, width);
-        let mut destinations = AddressLists::new(tags, width);
-        let mut fields = Vec::with_capacity(rules.len());
-        for &(bit, rule) in rules {
-            sources.add(bit, &rule.source);
-            destinations.add(bit, &rule.destination);
+        let mut sources = AddressLists::new(applied, width);
+        let mut destinations = AddressLists::new(applied, width);
+        let mut fields = Vec::with_capacity(bits.len());
+        for &(bit, rule) in bits {
+            sources.add(bit, rule.source);
+            destinations.add(bit, rule.destination);
             fields.push(ServiceFields {
                 rule: bit,
                 protocol: rule.protocol,
-                source_ports: &rule.source_ports,
-                destination_ports: &rule.destination_ports,
+                source_ports: rule.source_ports,
+                destination_ports: rule.destination_ports,
             });
         }
         let mut collectors = [(); 6].map(|()| RowCollector::new(width, budget));
@@ -69,14 +68,28 @@ impl Table {
             collectors.map(RowCollector::finish);
         let sets =
             RowSets { source_v4, source_v6, destination_v4, destination_v6, service, source_port };
-        let rows = Rows::new(sets, width, budget / FLAT_SHARE);
+        let rows = Rows::new(sets, &layers, budget / FLAT_SHARE);
         Ok(Self { sources, destinations, services, source_ports, rows, layers })
     }
 
     /// Returns what the rules say of a packet.
-    #[inline]
+    #[inline(never)]
     pub(super) fn decide(&self, tuple: &FiveTuple) -> Decision {
-        self.rows.decide(&self.classes(tuple), &self.layers)
+        // The family is decided here, once, so that each family has straight code of its own.
+        match (tuple.source, tuple.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let source = self.sources.class_v4(source);
+                self.decide_on(source, self.destinations.class_v4(destination), tuple)
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let source = self.sources.class_v6(source);
+                self.decide_on(source, self.destinations.class_v6(destination), tuple)
+            }
+            (source, destination) => {
+                let source = self.sources.class(source);
+                self.decide_on(source, self.destinations.class(destination), tuple)
+            }
+        }
     }
 
     /// Returns the layers.
@@ -84,24 +97,34 @@ impl Table {
         &self.layers
     }
 
-    /// Returns which fields of the rule with this bit the packet meets.
-    pub(super) fn fields_met(&self, bit: usize, tuple: &FiveTuple) -> FieldsMet {
-        let family = family(tuple);
-        let has = |dimension, class| {
+    /// Returns which fields of the rule with this bit the packet meets; `may_match` is the rule's second bit, where
+    /// it has one.
+    pub(super) fn fields_met(
+        &self,
+        bit: usize,
+        may_match: Option<usize>,
+        tuple: &FiveTuple,
+    ) -> FieldsMet {
+        let has_bit = |dimension, class, bit| {
             self.rows.word(dimension, class, bit / WORD) >> (bit % WORD) & 1 == 1
         };
+        let has = |dimension, class| has_bit(dimension, class, bit);
+        let met = |dimension, class| match may_match {
+            _ if has(dimension, class) => Match::Yes,
+            Some(bit) if has_bit(dimension, class, bit) => Match::Unknown,
+            _ => Match::No,
+        };
+        let source = self.sources.class(tuple.source);
+        let destination = self.destinations.class(tuple.destination);
         let (source_port, destination_port) = (tuple.ports.source(), tuple.ports.destination());
         FieldsMet {
             protocol: has(Dimension::Service, self.services.protocol_class(tuple.protocol)),
-            source: has(Dimension::Source(family), self.sources.class(tuple.source)),
+            source: met(Dimension::Source(source.family), source.class),
             source_port: self
                 .source_ports
                 .as_ref()
                 .is_none_or(|ports| has(Dimension::SourcePort, ports.class(source_port))),
-            destination: has(
-                Dimension::Destination(family),
-                self.destinations.class(tuple.destination),
-            ),
+            destination: met(Dimension::Destination(destination.family), destination.class),
             destination_port: has(Dimension::Service, self.services.port_class(destination_port)),
         }
     }
@@ -115,22 +138,19 @@ impl Table {
     }
 
     #[inline]
-    fn classes(&self, tuple: &FiveTuple) -> Classes {
+    fn decide_on(
+        &self,
+        source: AddressClass,
+        destination: AddressClass,
+        tuple: &FiveTuple,
+    ) -> Decision {
         let source_ports = self.source_ports.as_ref();
-        Classes {
-            family: family(tuple),
-            source: self.sources.class(tuple.source),
-            destination: self.destinations.class(tuple.destination),
+        let classes = Classes {
+            source,
+            destination,
             service: self.services.class(tuple.protocol, tuple.ports.destination()),
             source_port: source_ports.map(|ports| ports.class(tuple.ports.source())),
-        }
-    }
-}
-
-#[inline]
-fn family(tuple: &FiveTuple) -> Family {
-    match tuple.source {
-        IpAddr::V4(_) => Family::Ipv4,
-        IpAddr::V6(_) => Family::Ipv6,
+        };
+        self.rows.decide(&classes, &self.layers)
     }
 }

@@ -8,6 +8,7 @@ use super::{OutputFormat, block_on, terminal};
 use crate::config::DEFAULT_SOCKET;
 use crate::control::client;
 use crate::control::status::{GroupStatus, Status};
+use crate::engine::VerdictCounters;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -59,7 +60,7 @@ fn screen(status: &Status) -> String {
                 engine.flows.ended.evicted
             ),
         ),
-        ("verdicts", format!("{} Allow, {} Deny", engine.verdicts.allow, engine.verdicts.deny)),
+        ("verdicts", verdicts(&engine.verdicts)),
     ];
     let lost = status.records.lost_queue_full + status.records.lost_write_failed;
     rows.push(("records", format!("{} written, {lost} lost", status.records.written)));
@@ -67,6 +68,13 @@ fn screen(status: &Status) -> String {
         let _infallible = writeln!(text, "{name:<15} {value}");
         text
     })
+}
+
+/// Undecided flows are there only where the configuration lets unknown names pass.
+fn verdicts(verdicts: &VerdictCounters) -> String {
+    let VerdictCounters { allow, deny, undecided } = verdicts;
+    let text = format!("{allow} Allow, {deny} Deny");
+    if *undecided == 0 { text } else { format!("{text}, {undecided} Undecided") }
 }
 
 fn group(group: Option<&GroupStatus>) -> String {

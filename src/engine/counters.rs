@@ -121,6 +121,8 @@ pub struct VerdictCounters {
     pub allow: u64,
     /// Denied.
     pub deny: u64,
+    /// Undecided: a rule that might decide names what nobody knows.
+    pub undecided: u64,
 }
 
 impl VerdictCounters {
@@ -128,13 +130,14 @@ impl VerdictCounters {
         *match access {
             Access::Allow => &mut self.allow,
             Access::Deny => &mut self.deny,
+            Access::Undecided => &mut self.undecided,
         } += 1;
     }
 
     /// Returns the number of all verdicts.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.allow + self.deny
+        self.allow + self.deny + self.undecided
     }
 }
 

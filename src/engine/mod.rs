@@ -9,7 +9,7 @@
 //!   **allowed** flow keeps its verdict when the rules change, unless a group has `flushConnection`.
 //! * A **denied** entry is no connection, only a memory that keeps the records from repeating themselves. It is
 //!   judged again by the first packet under another policy, and a packet of the other side that could open a flow
-//!   of its own is judged by itself.
+//!   of its own is judged by itself. An **undecided** one is treated alike: whether it is a connection is not known.
 //! * Who began a TCP connection that was met in the middle is a guess: who receives a SYN-ACK, else the side with
 //!   the higher port. The record says `midstream`.
 //! * An ICMP echo is a flow by addresses and identifier; an ICMP error belongs to the flow it quotes; a later
@@ -75,8 +75,9 @@ impl Judgment {
         Self { rule, generation, access, reverse_denied: false, tcp: TcpProgress::default() }
     }
 
+    /// Says whether there is no connection, as far as one can know: denied or undecided.
     fn is_denial(&self) -> bool {
-        self.access == Access::Deny
+        self.access != Access::Allow
     }
 
     fn says_the_same_as(&self, other: &Self) -> bool {
@@ -295,7 +296,7 @@ impl Engine {
         };
         let from_other_side = sender != flow.opening().initiator;
         if judgment.is_denial() && from_other_side && can_open(packet) {
-            if self.policy.classify(direction, &packet.tuple).access != Access::Deny {
+            if self.policy.classify(direction, &packet.tuple).access == Access::Allow {
                 return Meeting::OpensAnother(EndReason::Superseded);
             }
             judgment.reverse_denied = true;

@@ -45,6 +45,7 @@ fn policy(revision: u64, user_rules: Vec<SecurityRule>, flush_connection: bool) 
         subnet: Some(group),
         nic: None,
         service_tags: ServiceTags::new(["10.0.0.0/16".parse().unwrap()]),
+        ..AppliedRules::default()
     };
     Arc::new(Policy::compile(rules, revision).unwrap())
 }
@@ -218,7 +219,7 @@ fn a_reply_belongs_to_the_flow_though_the_rules_would_deny_it() {
             live: 0,
             ended: EndCounters { shutdown: 1, ..EndCounters::default() },
         },
-        verdicts: VerdictCounters { allow: 1, deny: 0 },
+        verdicts: VerdictCounters { allow: 1, ..VerdictCounters::default() },
         ..Counters::default()
     };
     assert_eq!(scene.engine.counters(), counters);

@@ -8,15 +8,21 @@
 //! network traffic*; where they are silent, the README's section "Assumptions" says what is decided here.
 
 mod address_set;
+mod admin;
+mod application_security_group;
 mod defaults;
 mod evaluate;
+mod layer;
 pub mod load;
 mod service_tag;
 mod verdict;
 
 pub use address_set::AddressSet;
+pub use admin::{AdminAccess, AdminRuleCollection, SecurityAdminRule};
+pub use application_security_group::ApplicationSecurityGroups;
 pub use defaults::default_security_rules;
-pub use evaluate::{evaluate, rule_matches};
+pub use evaluate::{Match, address_field_matches, evaluate};
+pub use layer::{LayerRule, RuleFields, RuleLayer};
 pub use service_tag::{AZURE_HOST_ADDRESS, ServiceTags, WellKnownTag};
 pub use verdict::{Access, Layer, RuleProvenance, Verdict};
 
@@ -177,6 +183,9 @@ pub enum AddressPrefix {
     Network(IpNet),
     /// A service tag by name; what it stands for is in [`ServiceTags`].
     ServiceTag(String),
+    /// An application security group by resource id or bare name; its members are in
+    /// [`ApplicationSecurityGroups`].
+    ApplicationSecurityGroup(String),
 }
 
 impl fmt::Display for AddressPrefix {
@@ -187,7 +196,7 @@ impl fmt::Display for AddressPrefix {
                 fmt::Display::fmt(&network.addr(), f)
             }
             Self::Network(network) => fmt::Display::fmt(network, f),
-            Self::ServiceTag(name) => f.pad(name),
+            Self::ServiceTag(name) | Self::ApplicationSecurityGroup(name) => f.pad(name),
         }
     }
 }
@@ -217,6 +226,20 @@ pub struct SecurityRule {
     pub is_default: bool,
     /// The resource id where the document has one; Azure gives none for default rules.
     pub id: Option<String>,
+}
+
+impl SecurityRule {
+    /// Returns the five fields that a packet must meet.
+    #[must_use]
+    pub fn fields(&self) -> RuleFields<'_> {
+        RuleFields {
+            protocol: self.protocol,
+            source: &self.source,
+            source_ports: &self.source_ports,
+            destination: &self.destination,
+            destination_ports: &self.destination_ports,
+        }
+    }
 }
 
 /// A network security group: the rules that one subnet or one network interface is bound to.
@@ -269,15 +292,37 @@ impl NetworkSecurityGroup {
 /// Everything that decides about one interface's traffic.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppliedRules {
+    /// Collections of security admin rules, of all configurations together.
+    pub admin: Vec<AdminRuleCollection>,
     /// The group of the interface's subnet, if it has one.
     pub subnet: Option<NetworkSecurityGroup>,
     /// The group of the interface itself, if it has one.
     pub nic: Option<NetworkSecurityGroup>,
     /// What the service tags named in the rules stand for.
     pub service_tags: ServiceTags,
+    /// The members of the application security groups named in the rules.
+    pub application_security_groups: ApplicationSecurityGroups,
 }
 
 impl AppliedRules {
+    /// Returns the addresses that a named value of an address field stands for. `None` where the value is no name or
+    /// nobody knows the name; a rule with such a name can not always be decided ([`Access::Undecided`]).
+    #[must_use]
+    pub fn resolve(&self, prefix: &AddressPrefix) -> Option<&Arc<AddressSet>> {
+        match prefix {
+            AddressPrefix::Any | AddressPrefix::Network(_) => None,
+            AddressPrefix::ServiceTag(name) => self.service_tags.get(name),
+            AddressPrefix::ApplicationSecurityGroup(id) => self.application_security_groups.get(id),
+        }
+    }
+
+    /// Says whether the value is a name that nobody knows.
+    #[must_use]
+    pub fn is_unresolved(&self, prefix: &AddressPrefix) -> bool {
+        let is_name = !matches!(prefix, AddressPrefix::Any | AddressPrefix::Network(_));
+        is_name && self.resolve(prefix).is_none()
+    }
+
     /// Returns the groups that are there, in the documented order of evaluation: inbound the subnet's first,
     /// outbound the interface's first (nsg-semantics.md section 4).
     pub fn groups(

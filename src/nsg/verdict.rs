@@ -16,6 +16,9 @@ pub enum Access {
     Allow,
     /// Dropped.
     Deny,
+    /// Nobody can know: a rule that might decide names a service tag or an application security group that is not
+    /// known. Only answers say so, rules never do.
+    Undecided,
 }
 
 impl Access {
@@ -25,6 +28,7 @@ impl Access {
         match self {
             Self::Allow => "Allow",
             Self::Deny => "Deny",
+            Self::Undecided => "Undecided",
         }
     }
 }
@@ -40,10 +44,13 @@ impl FromStr for Access {
 
     /// Accepts any letter case, as Azure does.
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::Allow, Self::Deny]
+        [Self::Allow, Self::Deny, Self::Undecided]
             .into_iter()
             .find(|access| access.as_str().eq_ignore_ascii_case(text))
-            .ok_or_else(|| UnknownWord { value: text.to_owned(), expected: "Allow or Deny" })
+            .ok_or_else(|| UnknownWord {
+                value: text.to_owned(),
+                expected: "Allow, Deny or Undecided",
+            })
     }
 }
 
@@ -51,6 +58,8 @@ impl FromStr for Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layer {
+    /// The security admin rules of the virtual network.
+    Admin,
     /// The subnet of the interface.
     Subnet,
     /// The network interface itself.
@@ -62,6 +71,7 @@ impl Layer {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Admin => "admin",
             Self::Subnet => "subnet",
             Self::Nic => "nic",
         }
@@ -81,11 +91,11 @@ pub struct RuleProvenance {
     pub rule: String,
     /// The rule's resource id; Azure has none for default rules.
     pub rule_id: Option<String>,
-    /// Name of the group the rule stands in.
+    /// Name of the group, or the collection of admin rules, that the rule stands in.
     pub ruleset: String,
     /// Resource id of the group.
     pub ruleset_id: Option<String>,
-    /// Where the group is bound.
+    /// Which layer the group is.
     pub layer: Layer,
     /// The rule's priority.
     pub priority: Priority,
@@ -94,10 +104,13 @@ pub struct RuleProvenance {
 }
 
 impl RuleProvenance {
-    /// Returns the spelling of IP flow verify: `securityRules/x` or `defaultSecurityRules/x`
-    /// (nsg-semantics.md section 8).
+    /// Returns the spelling of IP flow verify: `securityRules/x`, `defaultSecurityRules/x`, and the bare name of an
+    /// admin rule (nsg-semantics.md sections 8 and 14.35).
     #[must_use]
     pub fn azure_name(&self) -> String {
+        if self.layer == Layer::Admin {
+            return self.rule.clone();
+        }
         let kind = if self.is_default { "defaultSecurityRules" } else { "securityRules" };
         format!("{kind}/{}", self.rule)
     }
@@ -105,14 +118,14 @@ impl RuleProvenance {
 
 /// The answer for one packet: what happens to it and which rule decided.
 ///
-/// A packet that no group sees is allowed and has no rule (nsg-semantics.md section 4.6).
+/// A packet that no rule sees is allowed and has no rule (nsg-semantics.md section 4.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Verdict {
     /// What happens to the packet.
     pub access: Access,
-    /// The deciding rule; where several groups allow, the rule of the last one evaluated, as Azure's flow logs
-    /// name it.
+    /// The deciding rule; where several layers allow, the rule of the last one evaluated, as Azure's flow logs
+    /// name it. Where the answer is undecided, the rule that can not be decided.
     pub rule: Option<Arc<RuleProvenance>>,
 }
 

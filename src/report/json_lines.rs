@@ -4,11 +4,11 @@
 //! |---|---|---|
 //! | `timestamp` | RFC 3339, UTC, nine digits of a second: the first packet of a flow that starts, the last packet of one that ended | always |
 //! | `event` | `flow_start`, `flow_end` | always |
-//! | `access` | `Allow`, `Deny` | always |
+//! | `access` | `Allow`, `Deny`, `Undecided` (a rule that might decide names what nobody knows) | always |
 //! | `direction` | `Inbound`, `Outbound`: of the initiator's packets, seen from the interface | always |
 //! | `security_rule.name` | the rule that decided | with a rule |
-//! | `security_rule.ruleset.name` | its network security group | with a rule |
-//! | `security_rule.layer` | `subnet`, `nic`: where the group is bound | with a rule |
+//! | `security_rule.ruleset.name` | its network security group or collection of admin rules | with a rule |
+//! | `security_rule.layer` | `subnet`, `nic`: where the group is bound; `admin`: a security admin rule | with a rule |
 //! | `security_rule.priority` | number | with a rule |
 //! | `security_rule.default` | `true` for one of the six default rules | with a rule |
 //! | `network.transport` | `tcp`, `udp`, `icmp`, `icmpv6`, `esp`, `ah`, else the protocol's number as a string | always |

@@ -68,6 +68,7 @@ impl TextLines {
         let (word, code) = match access {
             Access::Allow => ("ALLOW", "\x1b[32m"),
             Access::Deny => ("DENY ", "\x1b[31m"),
+            Access::Undecided => ("UNDEC", "\x1b[33m"),
         };
         if self.colour {
             out.push_str(code);

@@ -11,6 +11,7 @@ fn policy(rules: Vec<SecurityRule>) -> Policy {
         subnet: None,
         nic: Some(NetworkSecurityGroup::new("nsg", all)),
         service_tags: ServiceTags::new(["10.0.0.0/16".parse().unwrap()]),
+        ..AppliedRules::default()
     };
     Policy::compile(rules, 7).unwrap()
 }

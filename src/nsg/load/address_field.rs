@@ -87,7 +87,9 @@ pub(super) fn refuse_mixed_families<'a>(
         match prefix {
             AddressPrefix::Network(network @ IpNet::V4(_)) => v4 = v4.or(Some(network)),
             AddressPrefix::Network(network @ IpNet::V6(_)) => v6 = v6.or(Some(network)),
-            AddressPrefix::Any | AddressPrefix::ServiceTag(_) => {}
+            AddressPrefix::Any
+            | AddressPrefix::ServiceTag(_)
+            | AddressPrefix::ApplicationSecurityGroup(_) => {}
         }
     }
     match (v4, v6) {

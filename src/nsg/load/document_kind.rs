@@ -42,7 +42,8 @@ pub(super) fn of(root: &Node) -> Result<DocumentKind, Refusal> {
     if has("contentVersion") && has("resources") {
         return Ok(DocumentKind::ArmTemplate);
     }
-    if has("planned_values") || (has("format_version") && has("values")) || has("terraform_version") {
+    if has("planned_values") || (has("format_version") && has("values")) || has("terraform_version")
+    {
         return terraform_kind(root);
     }
     if has("responses") && has("parameters") {
@@ -50,7 +51,8 @@ pub(super) fn of(root: &Node) -> Result<DocumentKind, Refusal> {
             .hint("give the answer itself: what stands in its `body`"));
     }
     if has("changeNumber") && has("values") {
-        return Err(Refusal::new("the service tag file, which holds no rules").hint("give it as --service-tags"));
+        return Err(Refusal::new("the service tag file, which holds no rules")
+            .hint("give it as --service-tags"));
     }
     if has("networkInterfaces") {
         return Ok(DocumentKind::SecurityGroupView);
@@ -63,13 +65,17 @@ pub(super) fn of(root: &Node) -> Result<DocumentKind, Refusal> {
 /// Tells what one element of a list is by the fields that only its kind has.
 fn element_kind(element: &Node) -> Option<DocumentKind> {
     let properties = element.get("properties");
-    let has =
-        |name: &str| element.get(name).is_some() || properties.is_some_and(|it| it.get(name).is_some());
+    let has = |name: &str| {
+        element.get(name).is_some() || properties.is_some_and(|it| it.get(name).is_some())
+    };
     let kinds: [(&[&str], DocumentKind); 4] = [
         (&["securityRules", "defaultSecurityRules"], DocumentKind::SecurityGroups),
         (&["effectiveSecurityRules"], DocumentKind::EffectiveRules),
         (&["ipConfigurations"], DocumentKind::NetworkInterface),
-        (&["sources", "destinations", "ruleCollectionAppliesToGroups", "appliesToGroups"], DocumentKind::AdminRules),
+        (
+            &["sources", "destinations", "ruleCollectionAppliesToGroups", "appliesToGroups"],
+            DocumentKind::AdminRules,
+        ),
     ];
     kinds.into_iter().find_map(|(names, kind)| names.iter().any(|name| has(name)).then_some(kind))
 }
@@ -79,9 +85,11 @@ fn template_kind(schema: &str) -> Result<DocumentKind, Refusal> {
     if name.contains("deploymenttemplate") {
         Ok(DocumentKind::ArmTemplate)
     } else if name.contains("deploymentparameters") {
-        Err(Refusal::new("a parameters file, which holds no rules").hint("give it as --parameters, with its template"))
+        Err(Refusal::new("a parameters file, which holds no rules")
+            .hint("give it as --parameters, with its template"))
     } else {
-        Err(Refusal::new(format!("`{}` is not the schema of a deployment template", shown(schema))).hint(ACCEPTED))
+        Err(Refusal::new(format!("`{}` is not the schema of a deployment template", shown(schema)))
+            .hint(ACCEPTED))
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use super::document::{Field, Node, Value};
 use super::error::{Findings, Refusal, Scope};
-use super::is_any;
+use super::{admin_rules, is_any};
 use crate::nsg::{Layer, Priority};
 
 /// A group in the form of Azure's API, and where it is bound.
@@ -54,21 +54,32 @@ pub(super) fn of_view(root: &Node, findings: &mut Findings) -> Vec<EffectiveGrou
     let mut groups = Vec::new();
     for interface in list(root, "networkInterfaces", findings).unwrap_or_default() {
         let Some(associations) = interface.get("securityRuleAssociations") else { continue };
-        let defaults = associations.get("defaultSecurityRules").and_then(Node::elements).unwrap_or_default();
-        let effective = associations.get("effectiveSecurityRules").and_then(Node::elements).unwrap_or_default();
-        let sides = [
-            ("subnetAssociation", Layer::Subnet),
-            ("networkInterfaceAssociation", Layer::Nic),
-        ];
+        let defaults =
+            associations.get("defaultSecurityRules").and_then(Node::elements).unwrap_or_default();
+        let effective =
+            associations.get("effectiveSecurityRules").and_then(Node::elements).unwrap_or_default();
+        let sides =
+            [("subnetAssociation", Layer::Subnet), ("networkInterfaceAssociation", Layer::Nic)];
         let sides = sides.map(|(name, layer)| Some((associations.get(name)?, layer)));
         let sides: Vec<(&Node, Layer)> = sides.into_iter().flatten().collect();
         let has_rules = |side: &Node| {
-            side.get("securityRules").and_then(Node::elements).is_some_and(|rules| !rules.is_empty())
+            side.get("securityRules")
+                .and_then(Node::elements)
+                .is_some_and(|rules| !rules.is_empty())
         };
-        if let [(one, _), (other, _)] = sides.as_slice() && has_rules(one) != has_rules(other) {
-            let refusal = Refusal::new("can not be told: is there a group without rules of its own, or none?")
-                .hint("give what `az network nic list-effective-nsg` prints");
-            findings.refuse(&Scope::default(), Some("securityRuleAssociations"), associations.position, refusal);
+        if let [(one, _), (other, _)] = sides.as_slice()
+            && has_rules(one) != has_rules(other)
+        {
+            let refusal = Refusal::new(
+                "can not be told: is there a group without rules of its own, or none?",
+            )
+            .hint("give what `az network nic list-effective-nsg` prints");
+            findings.refuse(
+                &Scope::default(),
+                Some("securityRuleAssociations"),
+                associations.position,
+                refusal,
+            );
             continue;
         }
         if effective.is_empty() && defaults.is_empty() {
@@ -86,7 +97,8 @@ pub(super) fn of_view(root: &Node, findings: &mut Findings) -> Vec<EffectiveGrou
     groups
 }
 
-fn elements(root: &Node) -> &[Node] {
+/// Returns the elements of `{"value": [...]}`, of an array, or the one that the document is.
+pub(super) fn elements(root: &Node) -> &[Node] {
     let list = root.get("value").unwrap_or(root);
     list.elements().unwrap_or(std::slice::from_ref(list))
 }
@@ -96,7 +108,8 @@ fn elements(root: &Node) -> &[Node] {
 fn is_of_network_manager(element: &Node) -> bool {
     let association = element.get("association");
     let bound = |name: &str| association.and_then(|it| it.get(name)).is_some();
-    let id = element.get("networkSecurityGroup").and_then(|group| group.get("id")).and_then(Node::text);
+    let id =
+        element.get("networkSecurityGroup").and_then(|group| group.get("id")).and_then(Node::text);
     let id = id.unwrap_or_default().to_ascii_lowercase();
     id.contains("/networkmanagers/")
         || (bound("networkManager") && !bound("subnet") && !bound("networkInterface"))
@@ -140,13 +153,20 @@ fn group_name(id: Option<&Node>) -> String {
 }
 
 fn is_same(one: &Node, other: &Node) -> bool {
-    ["name", "direction", "priority", "access", "sourceAddressPrefixes", "destinationAddressPrefixes"]
-        .iter()
-        .all(|name| {
-            let mut pairs = texts_of(one.get(name)).zip(texts_of(other.get(name)));
-            texts_of(one.get(name)).count() == texts_of(other.get(name)).count()
-                && pairs.all(|(one, other)| one.eq_ignore_ascii_case(other))
-        })
+    [
+        "name",
+        "direction",
+        "priority",
+        "access",
+        "sourceAddressPrefixes",
+        "destinationAddressPrefixes",
+    ]
+    .iter()
+    .all(|name| {
+        let mut pairs = texts_of(one.get(name)).zip(texts_of(other.get(name)));
+        texts_of(one.get(name)).count() == texts_of(other.get(name)).count()
+            && pairs.all(|(one, other)| one.eq_ignore_ascii_case(other))
+    })
 }
 
 /// Brings a rule into the form of Azure's API; says whether it is a default rule.
@@ -155,7 +175,8 @@ fn effective_rule(rule: &Node, expansions: &Expansions<'_>) -> (bool, Node) {
     let inner = rule.get("properties").and_then(Node::fields).unwrap_or_default();
     let all = || outer.iter().chain(inner).filter(|field| !field.node.is_null());
     let get = |name: &str| all().find(|field| field.is_named(name)).map(|field| &field.node);
-    let priority: u32 = get("priority").and_then(Node::text).and_then(|it| it.parse().ok()).unwrap_or(0);
+    let priority: u32 =
+        get("priority").and_then(Node::text).and_then(|it| it.parse().ok()).unwrap_or(0);
     let mut is_default = priority > u32::from(*Priority::USER_RANGE.end());
     let mut fields = Vec::new();
     for one in all() {
@@ -172,10 +193,31 @@ fn effective_rule(rule: &Node, expansions: &Expansions<'_>) -> (bool, Node) {
     }
     for side in &SIDES {
         let ports = merged([get(side.port), get(side.ports)]);
-        fields.push(field(side.ports, rule, Value::Array(ports.map(|it| any_as(it, "0-65535")).collect())));
+        fields.push(field(
+            side.ports,
+            rule,
+            Value::Array(ports.map(|it| any_as(it, "0-65535")).collect()),
+        ));
         fields.push(field(side.prefixes, rule, Value::Array(prefixes(side, get, expansions))));
     }
     (is_default, Node { position: rule.position, value: Value::Object(fields) })
+}
+
+/// Brings a rule of a network manager into the form of Azure's admin rules.
+pub(super) fn as_admin_rule(rule: &Node) -> Node {
+    let (_, rule) = effective_rule(rule, &Expansions::new());
+    let mut fields = Vec::new();
+    for one in rule.fields().unwrap_or_default() {
+        let elements = one.node.elements().unwrap_or_default();
+        let addresses =
+            || Value::Array(elements.iter().map(admin_rules::address_element).collect());
+        fields.push(match one.key.as_ref() {
+            "sourceAddressPrefixes" => field("sources", &one.node, addresses()),
+            "destinationAddressPrefixes" => field("destinations", &one.node, addresses()),
+            _ => one.clone(),
+        });
+    }
+    Node { position: rule.position, value: Value::Object(fields) }
 }
 
 /// Names of one side's fields.
@@ -225,7 +267,8 @@ fn prefixes<'a>(
         if is_any(text) || text == "0.0.0.0/0" {
             return vec![any_as(node, "*")];
         }
-        let is_tag = text.starts_with(|first: char| first.is_ascii_alphabetic()) && !text.contains(':');
+        let is_tag =
+            text.starts_with(|first: char| first.is_ascii_alphabetic()) && !text.contains(':');
         let known = if is_tag { expansions.get(&text.to_ascii_lowercase()).copied() } else { None };
         match (is_tag, expanded.is_empty(), known) {
             (true, false, _) => {} // the expansion follows
@@ -285,13 +328,19 @@ fn expansions_of(rules: &[Node]) -> Expansions<'_> {
 
 /// Takes the prefix off a rule's name, in all of Azure's spellings; says whether it names a default rule.
 fn own_name(text: &str) -> (bool, &str) {
-    for (old, new) in [("DefaultInboundDenyAll", "DenyAllInBound"), ("DefaultOutboundDenyAll", "DenyAllOutBound")] {
+    for (old, new) in
+        [("DefaultInboundDenyAll", "DenyAllInBound"), ("DefaultOutboundDenyAll", "DenyAllOutBound")]
+    {
         if text.eq_ignore_ascii_case(old) {
             return (true, new);
         }
     }
-    let prefixes =
-        [("defaultSecurityRules/", true), ("DefaultRule_", true), ("securityRules/", false), ("UserRule_", false)];
+    let prefixes = [
+        ("defaultSecurityRules/", true),
+        ("DefaultRule_", true),
+        ("securityRules/", false),
+        ("UserRule_", false),
+    ];
     for (prefix, is_default) in prefixes {
         if let Some((start, name)) = text.split_at_checked(prefix.len())
             && start.eq_ignore_ascii_case(prefix)

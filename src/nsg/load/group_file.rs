@@ -3,22 +3,26 @@
 //! In comes the text of one file; out come all its groups, or everything that is wrong with it. What the file is, is
 //! found out first; each format is then brought into the form of Azure's API, and all are read the same way.
 
-use super::document::{self, Node, Position};
+use super::document::{self, Node, Position, Value};
 use super::document_kind::{self, DocumentKind};
 use super::error::{Findings, LoadError, LoadWarning, Refusal, Scope, shown};
+use super::references::References;
 use super::security_rule::Dialect;
-use super::{Format, TagReference, arm_template, effective_rules, security_group, terraform};
-use crate::nsg::{Layer, NetworkSecurityGroup};
+use super::{
+    Format, admin_rules as admin_rule_list, arm_template, effective_rules, security_group,
+    terraform,
+};
+use crate::nsg::{AdminRuleCollection, Layer, NetworkSecurityGroup};
 
-/// A group, and the service tags it names that are not built in.
+/// A group, and the names in it that something else must explain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadedGroup {
     /// The group.
     pub group: NetworkSecurityGroup,
     /// Where it is bound, as far as the document says so; effective rules do.
     pub layers: Vec<Layer>,
-    /// Where it names which service tag of the published file.
-    pub tag_references: Vec<TagReference>,
+    /// Which service tags and application security groups it names, and where.
+    pub references: References,
 }
 
 /// What one file holds.
@@ -44,8 +48,8 @@ pub fn parse_groups(file: &str, text: &str, format: Format) -> Result<Parsed, Ve
 pub(super) struct Refused {
     /// Everything that is wrong with it by itself.
     pub(super) errors: Vec<LoadError>,
-    /// The service tags it names all the same, which may be wrong too.
-    pub(super) tag_references: Vec<TagReference>,
+    /// What it names all the same, which may be wrong too.
+    pub(super) references: References,
 }
 
 /// Reads all groups of a file, as [`parse_groups`] does; `parameters` are for an ARM template.
@@ -57,21 +61,23 @@ pub(super) fn read_groups(
 ) -> Result<Parsed, Refused> {
     let mut findings = Findings::new(file);
     let mut groups = Vec::new();
-    let mut tag_references = Vec::new();
+    let mut references = References::default();
     if let Some(root) = read_document(file, text, format, &mut findings) {
         for (node, layers, dialect) in group_nodes(&root, format, parameters, &mut findings) {
-            let (group, tags) = security_group::load(&node, dialect, &mut findings);
+            let (group, named) = security_group::load(&node, dialect, &mut findings);
             match group {
-                Some(group) => groups.push(LoadedGroup { group, layers, tag_references: tags }),
-                None => tag_references.extend(tags),
+                Some(group) => groups.push(LoadedGroup { group, layers, references: named }),
+                None => references.extend(named),
             }
         }
     }
     match findings.finish() {
         Ok(warnings) => Ok(Parsed { groups, warnings }),
         Err(errors) => {
-            tag_references.extend(groups.into_iter().flat_map(|group| group.tag_references));
-            Err(Refused { errors, tag_references })
+            for group in groups {
+                references.extend(group.references);
+            }
+            Err(Refused { errors, references })
         }
     }
 }
@@ -135,8 +141,33 @@ fn group_nodes(
                 _ => ("a network interface", "--nic"),
             };
             let refusal = Refusal::new(format!("{what}, not a network security group"));
-            let refusal = refusal.hint(format!("give the file as {option}; {}", document_kind::ACCEPTED));
+            let refusal =
+                refusal.hint(format!("give the file as {option}; {}", document_kind::ACCEPTED));
             findings.refuse(&Scope::default(), None, root.position, refusal);
+            Vec::new()
+        }
+    }
+}
+
+/// Reads the security admin rules of a document; effective rules hold them beside the groups.
+pub(super) fn admin_rules(
+    root: &Node,
+    references: &mut References,
+    findings: &mut Findings,
+) -> Vec<AdminRuleCollection> {
+    match document_kind::of(root) {
+        Ok(DocumentKind::AdminRules) => admin_rule_list::collections(root, references, findings),
+        Ok(DocumentKind::EffectiveRules) => {
+            let managers = effective_rules::of_network_managers(root).cloned().collect();
+            let managers = Node { position: root.position, value: Value::Array(managers) };
+            admin_rule_list::collections(&managers, references, findings)
+        }
+        Ok(DocumentKind::SecurityGroupView) => Vec::new(),
+        other => {
+            let refusal = other.err().unwrap_or_else(|| Refusal::new("no security admin rules"));
+            let hint = "expected what `az network manager security-admin-config rule-collection rule list` or \
+                        `list-effective-security-admin-rule` prints";
+            findings.refuse(&Scope::default(), None, root.position, refusal.hint(hint));
             Vec::new()
         }
     }

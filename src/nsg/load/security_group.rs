@@ -6,8 +6,9 @@
 
 use super::document::{Field, Node, Value};
 use super::error::{Findings, Refusal, Scope};
+use super::references::References;
 use super::security_rule::{self, Dialect, Kind, LoadedRule};
-use super::{TagReference, name, rule_list};
+use super::{name, rule_list};
 use crate::nsg::{NetworkSecurityGroup, SecurityRule, default_security_rules};
 
 /// Fields whose misspelling would change what a group means.
@@ -42,12 +43,12 @@ pub(super) fn load(
     node: &Node,
     dialect: Dialect,
     findings: &mut Findings,
-) -> (Option<NetworkSecurityGroup>, Vec<TagReference>) {
+) -> (Option<NetworkSecurityGroup>, References) {
     let mut scope = Scope::default();
     let Some(outer) = node.fields() else {
         let message = format!("a network security group must be an object, not {}", node.kind());
         findings.refuse(&scope, None, node.position, Refusal::new(message));
-        return (None, Vec::new());
+        return (None, References::default());
     };
     let before = findings.refused();
     let name = group_text(node, "name", &scope, findings);
@@ -60,20 +61,20 @@ pub(super) fn load(
     if let Some(properties) = inner.filter(|inner| inner.fields().is_none()) {
         let refusal = Refusal::new(format!("must be an object, not {}", properties.kind()));
         findings.refuse(&scope, Some("properties"), properties.position, refusal);
-        return (None, Vec::new());
+        return (None, References::default());
     }
     let fields: Vec<&Field> =
         outer.iter().chain(inner.and_then(Node::fields).into_iter().flatten()).collect();
     refuse_misspelled_fields(&fields, &scope, findings);
     let reader = GroupReader { node, fields, scope, dialect };
     let flush_connection = reader.flush_connection(findings);
-    let (rules, tag_references) = reader.rules(findings);
+    let (rules, references) = reader.rules(findings);
     let group = name.zip(rules).map(|(name, rules)| NetworkSecurityGroup {
         id,
         flush_connection,
         ..NetworkSecurityGroup::new(name, rules)
     });
-    (group.filter(|_| findings.refused() == before), tag_references)
+    (group.filter(|_| findings.refused() == before), references)
 }
 
 fn group_text(node: &Node, field: &str, scope: &Scope, findings: &mut Findings) -> Option<String> {
@@ -136,14 +137,14 @@ impl<'a> GroupReader<'a> {
     }
 
     /// Reads the rules of both lists; the six default rules are added where the document has none.
-    fn rules(&self, findings: &mut Findings) -> (Option<Vec<SecurityRule>>, Vec<TagReference>) {
+    fn rules(&self, findings: &mut Findings) -> (Option<Vec<SecurityRule>>, References) {
         let user = self.list(Kind::User, findings);
         let default = self.list(Kind::Default, findings);
         if user.is_none() && default.is_none() {
             let hint = "write `securityRules: []` for a group that has only the default rules";
             let refusal = Refusal::new("is missing").hint(hint);
             findings.refuse(&self.scope, Some("securityRules"), self.node.position, refusal);
-            return (None, Vec::new());
+            return (None, References::default());
         }
         let user = user.unwrap_or_default();
         let default = default.unwrap_or_default();
@@ -152,7 +153,10 @@ impl<'a> GroupReader<'a> {
         rule_list::refuse_repeated_names(user.iter().chain(&default), findings);
         rule_list::warn_of_limits(&user, &self.scope, self.node.position, findings);
         let default_is_absent = default.is_empty();
-        let tags = user.iter().chain(&default).flat_map(|loaded| loaded.tags.clone()).collect();
+        let mut references = References::default();
+        for loaded in user.iter().chain(&default) {
+            references.extend(loaded.references.clone());
+        }
         let rules: Option<Vec<SecurityRule>> =
             user.into_iter().chain(default).map(|loaded| loaded.rule).collect();
         let rules = rules.map(|mut rules| {
@@ -165,17 +169,25 @@ impl<'a> GroupReader<'a> {
             }
             rules
         });
-        (rules, tags)
+        (rules, references)
     }
 
     /// Every group has all six default rules; effective rules leave out those that decide nothing any more, and
     /// people cut them.
     fn add_missing_defaults(&self, rules: &mut Vec<SecurityRule>, findings: &mut Findings) {
         for default in default_security_rules() {
-            let is_there = |rule: &SecurityRule| rule.is_default && rule.name.eq_ignore_ascii_case(&default.name);
+            let is_there = |rule: &SecurityRule| {
+                rule.is_default && rule.name.eq_ignore_ascii_case(&default.name)
+            };
             if !rules.iter().any(is_there) {
-                let message = format!("`{}` is not listed; it is added, as every group has it", default.name);
-                findings.warn(&self.scope, Some(Kind::Default.field()), self.node.position, message);
+                let message =
+                    format!("`{}` is not listed; it is added, as every group has it", default.name);
+                findings.warn(
+                    &self.scope,
+                    Some(Kind::Default.field()),
+                    self.node.position,
+                    message,
+                );
                 rules.push(default);
             }
         }

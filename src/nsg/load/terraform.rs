@@ -94,7 +94,8 @@ impl Reader<'_, '_> {
             return self.findings.refuse(&Scope::default(), None, module.position, refusal);
         }
         for resource in module.get("resources").and_then(Node::elements).unwrap_or_default() {
-            let is_managed = resource.get("mode").and_then(Node::text).is_none_or(|mode| mode == "managed");
+            let is_managed =
+                resource.get("mode").and_then(Node::text).is_none_or(|mode| mode == "managed");
             let Some(values) = resource.get("values").filter(|_| is_managed) else { continue };
             let address = resource.get("address").and_then(Node::text).unwrap_or_default();
             match resource.get("type").and_then(Node::text) {
@@ -117,7 +118,12 @@ impl Reader<'_, '_> {
         let mut rules = Vec::new();
         for (index, block) in blocks.iter().enumerate() {
             let unknown = unknown_rules.and_then(Node::elements).and_then(|list| list.get(index));
-            self.refuse_unknown(&format!("{address}.security_rule[{index}]"), block, unknown, &rule_fields());
+            self.refuse_unknown(
+                &format!("{address}.security_rule[{index}]"),
+                block,
+                unknown,
+                &rule_fields(),
+            );
             rules.push(rule(block));
         }
         self.groups.push(Group {
@@ -143,7 +149,13 @@ impl Reader<'_, '_> {
     }
 
     /// Notes every field that matters and that is known only after apply.
-    fn refuse_unknown(&mut self, address: &str, values: &Node, unknown: Option<&Node>, wanted: &[&str]) {
+    fn refuse_unknown(
+        &mut self,
+        address: &str,
+        values: &Node,
+        unknown: Option<&Node>,
+        wanted: &[&str],
+    ) {
         for name in wanted {
             let Some(node) = unknown.and_then(|unknown| unknown.get(name)) else { continue };
             if holds_true(node) {
@@ -166,8 +178,10 @@ impl Reader<'_, '_> {
                 group.rules.push(rule);
                 group.has_unknown_rules = false; // the provider takes rules inside or outside, never both
             } else {
-                let message =
-                    format!("the group `{}` is not in this document; the rule is not used", shown(&group));
+                let message = format!(
+                    "the group `{}` is not in this document; the rule is not used",
+                    shown(&group)
+                );
                 let scope = Scope { group: None, rule: Some(text(&rule, "name")) };
                 self.findings.warn(&scope, None, rule.position, message);
             }
@@ -233,8 +247,9 @@ fn has_blocks(configuration: Option<&Node>, address: &str) -> bool {
     }
     let own_address = parts.join(".");
     let resources = module.get("resources").and_then(Node::elements).unwrap_or_default();
-    let is_it =
-        |resource: &&Node| resource.get("address").and_then(Node::text) == Some(own_address.as_str());
+    let is_it = |resource: &&Node| {
+        resource.get("address").and_then(Node::text) == Some(own_address.as_str())
+    };
     resources.iter().find(is_it).is_none_or(|resource| {
         resource.get("expressions").is_some_and(|it| it.get("security_rule").is_some())
     })

@@ -177,7 +177,9 @@ mod tests {
         ] {
             assert_eq!(parse(source), Some(expected), "{source}");
         }
-        for source in ["", "a", "a(", "a(,)", "'x", "a() b", "a(1", "1.5.", "99999999999999999999", "é("] {
+        for source in
+            ["", "a", "a(", "a(,)", "'x", "a() b", "a(1", "1.5.", "99999999999999999999", "é("]
+        {
             assert_eq!(parse(source), None, "{source}");
         }
         assert_eq!(parse(&"f(".repeat(5000)), None);

@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use super::UNKNOWN_PART;
 use crate::nsg::load::document::{Node, Value};
 
 /// The longest text that a function may make.
@@ -12,15 +13,54 @@ const MAX_TEXT: usize = 128 * 1024;
 const MAX_ELEMENTS: usize = 10_000;
 
 const KNOWN: [&str; 42] = [
-    "add", "and", "array", "bool", "coalesce", "concat", "contains", "createarray", "div", "empty",
-    "endswith", "equals", "false", "first", "format", "greater", "greaterorequals", "if", "int", "last",
-    "length", "less", "lessorequals", "mod", "mul", "not", "null", "or", "range", "replace", "resourceid",
-    "skip", "split", "startswith", "string", "sub", "substring", "take", "tolower", "toupper", "trim", "true",
+    "add",
+    "and",
+    "array",
+    "bool",
+    "coalesce",
+    "concat",
+    "contains",
+    "createarray",
+    "div",
+    "empty",
+    "endswith",
+    "equals",
+    "false",
+    "first",
+    "format",
+    "greater",
+    "greaterorequals",
+    "if",
+    "int",
+    "last",
+    "length",
+    "less",
+    "lessorequals",
+    "mod",
+    "mul",
+    "not",
+    "null",
+    "or",
+    "range",
+    "replace",
+    "resourceid",
+    "skip",
+    "split",
+    "startswith",
+    "string",
+    "sub",
+    "substring",
+    "take",
+    "tolower",
+    "toupper",
+    "trim",
+    "true",
 ];
 
 /// Says whether a function, named in lower case, is one of these.
 pub(super) fn is_known(name: &str) -> bool {
-    KNOWN.contains(&name) || matches!(name, "join" | "union" | "parameters" | "variables" | "copyindex")
+    KNOWN.contains(&name)
+        || matches!(name, "join" | "union" | "parameters" | "variables" | "copyindex")
 }
 
 /// Calls a function, named in lower case; `None` where there is no such function here.
@@ -34,7 +74,9 @@ pub(super) fn call(name: &str, arguments: &[Rc<Node>]) -> Option<Result<Value, S
         .or_else(|| lists(name, &values))
         .or_else(|| texts(name, &values));
     Some(match done {
-        Some(value) if size(&value) > MAX_TEXT => Err(format!("`{name}(...)` gives too large a value")),
+        Some(value) if size(&value) > MAX_TEXT => {
+            Err(format!("`{name}(...)` gives too large a value"))
+        }
         Some(value) => Ok(value),
         None => Err(format!("`{name}(...)` does not take these arguments")),
     })
@@ -139,7 +181,9 @@ fn numbers(name: &str, values: &[&Value]) -> Option<Value> {
 
 fn lists(name: &str, values: &[&Value]) -> Option<Value> {
     let elements: Vec<Node> = match (name, values) {
-        ("createarray", values) => return Some(Value::Array(values.iter().map(|it| node(it)).collect())),
+        ("createarray", values) => {
+            return Some(Value::Array(values.iter().map(|it| node(it)).collect()));
+        }
         ("array", [Value::Array(elements)]) => elements.clone(),
         ("array", [value]) => vec![node(value)],
         ("concat", [Value::Array(_), ..]) => joined(values)?,
@@ -196,7 +240,9 @@ fn joined(values: &[&Value]) -> Option<Vec<Node>> {
 fn texts(name: &str, values: &[&Value]) -> Option<Value> {
     let text = match (name, values) {
         ("concat", [_, ..]) => plain_texts(values)?.concat(),
-        ("format", [pattern, arguments @ ..]) => format(text_of(pattern)?, &plain_texts(arguments)?)?,
+        ("format", [pattern, arguments @ ..]) => {
+            format(text_of(pattern)?, &plain_texts(arguments)?)?
+        }
         ("string", [value]) => plain_text(value)?,
         ("tolower", [text]) => text_of(text)?.to_lowercase(),
         ("toupper", [text]) => text_of(text)?.to_uppercase(),
@@ -269,8 +315,8 @@ fn resource_id(arguments: &[String]) -> Option<String> {
     let (scope, rest) = arguments.split_at_checked(at)?;
     let (kind, names) = rest.split_first()?;
     let (subscription, group) = match scope {
-        [] => (UNKNOWN_SUBSCRIPTION, UNKNOWN_RESOURCE_GROUP),
-        [group] => (UNKNOWN_SUBSCRIPTION, group.as_str()),
+        [] => (UNKNOWN_PART, UNKNOWN_PART),
+        [group] => (UNKNOWN_PART, group.as_str()),
         [subscription, group] => (subscription.as_str(), group.as_str()),
         _ => return None,
     };
@@ -280,17 +326,13 @@ fn resource_id(arguments: &[String]) -> Option<String> {
     if kinds.len() != names.len() {
         return None;
     }
-    let mut id = format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/{namespace}");
+    let mut id =
+        format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/{namespace}");
     for (kind, name) in kinds.iter().zip(names) {
         id = format!("{id}/{kind}/{name}");
     }
     Some(id)
 }
-
-/// Stands in a resource id for the subscription that a template is deployed to.
-const UNKNOWN_SUBSCRIPTION: &str = "(deployment)";
-/// Stands in a resource id for the resource group that a template is deployed to.
-const UNKNOWN_RESOURCE_GROUP: &str = "(deployment)";
 
 /// Azure compares texts in `equals` with their letter case, and numbers as numbers.
 fn equal(one: &Value, other: &Value) -> bool {
@@ -363,14 +405,19 @@ mod tests {
 
     #[test]
     fn functions_give_what_azures_reference_says() {
-        let id = "/subscriptions/(deployment)/resourceGroups/rg/providers/Microsoft.Network/a/x/b/y";
+        let id =
+            "/subscriptions/(deployment)/resourceGroups/rg/providers/Microsoft.Network/a/x/b/y";
         for (name, arguments, expected) in [
             ("concat", vec![string("a"), whole(1)], Some(string("a1"))),
             ("concat", vec![list(&["a"]), list(&["b"])], Some(list(&["a", "b"]))),
             ("concat", vec![list(&["a"]), string("b")], None),
             ("format", vec![string("{0}-{1}{{x}}"), string("a"), whole(2)], Some(string("a-2{x}"))),
             ("format", vec![string("{1}"), string("a")], None),
-            ("resourceid", ["rg", "Microsoft.Network/a/b", "x", "y"].map(string).to_vec(), Some(string(id))),
+            (
+                "resourceid",
+                ["rg", "Microsoft.Network/a/b", "x", "y"].map(string).to_vec(),
+                Some(string(id)),
+            ),
             ("resourceid", vec![string("Microsoft.Network/a/b"), string("x")], None),
             ("tolower", vec![string("AbC")], Some(string("abc"))),
             ("equals", vec![string("a"), string("A")], Some(Value::Bool(false))),

@@ -19,6 +19,9 @@ const GROUP: &str = "Microsoft.Network/networkSecurityGroups";
 const RULE: &str = "Microsoft.Network/networkSecurityGroups/securityRules";
 const DEPLOYMENT: &str = "Microsoft.Resources/deployments";
 
+/// Stands in a resource id for the subscription and the resource group that a template is deployed to.
+pub(super) const UNKNOWN_PART: &str = "(deployment)";
+
 /// The deepest nesting of deployments; Azure's own limit is lower.
 const MAX_DEPLOYMENTS: usize = 8;
 
@@ -99,7 +102,14 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn resource(&mut self, kind: &str, resource: &Node, names: &Names<'_>, path: &str, depth: usize) {
+    fn resource(
+        &mut self,
+        kind: &str,
+        resource: &Node,
+        names: &Names<'_>,
+        path: &str,
+        depth: usize,
+    ) {
         if let Some(condition) = resource.get("condition") {
             match names.resolve(condition).map(|node| node.value.clone()) {
                 Ok(Value::Bool(false)) => return,
@@ -128,7 +138,9 @@ impl Reader<'_, '_> {
         let properties = resource.get("properties");
         let mut inner = Vec::new();
         for wanted in ["securityRules", "flushConnection", "copy"] {
-            let Some(node) = properties.and_then(|properties| properties.get(wanted)) else { continue };
+            let Some(node) = properties.and_then(|properties| properties.get(wanted)) else {
+                continue;
+            };
             let below = format!("{path}.properties");
             inner.extend(self.property(wanted, node, names, &below, &scope));
         }
@@ -165,13 +177,17 @@ impl Reader<'_, '_> {
     fn group_name(&mut self, resource: &Node, names: &Names<'_>, path: &str) -> String {
         let stand_in = format!("unnamed-{}", self.groups.len() + 1);
         let Some(node) = resource.get("name") else {
-            self.refuse(Unresolved::at(resource.position, "is missing".to_owned()).under(".name"), path);
+            self.refuse(
+                Unresolved::at(resource.position, "is missing".to_owned()).under(".name"),
+                path,
+            );
             return stand_in;
         };
         match names.resolve(node) {
             Ok(name) => name.text().map_or(stand_in, str::to_owned),
             Err(unresolved) => {
-                let message = format!("{}; the group is called `{stand_in}` here", unresolved.message);
+                let message =
+                    format!("{}; the group is called `{stand_in}` here", unresolved.message);
                 let field = format!("{path}.name");
                 let scope = Scope::default();
                 self.findings.warn(&scope, Some(&field), node.position, message);
@@ -270,7 +286,8 @@ impl Reader<'_, '_> {
             (_, Some((of, name))) => (of.to_owned(), name.to_owned()),
             (Some(group), None) => (group.to_owned(), full_name),
             (None, None) => {
-                let message = format!("`{}` does not name its group: GROUP/RULE", shown(&full_name));
+                let message =
+                    format!("`{}` does not name its group: GROUP/RULE", shown(&full_name));
                 let unresolved = Unresolved::at(resource.position, message);
                 return self.refuse(unresolved.under(".name"), path);
             }
@@ -288,7 +305,8 @@ impl Reader<'_, '_> {
         let path = format!("{path}.properties.template.resources");
         let Some(template) = properties.get("template") else {
             if properties.get("templateLink").is_some() {
-                let message = "a linked template is not read; groups in it are not known".to_owned();
+                let message =
+                    "a linked template is not read; groups in it are not known".to_owned();
                 let scope = Scope::default();
                 self.findings.warn(&scope, Some("templateLink"), resource.position, message);
             }
@@ -324,8 +342,10 @@ impl Reader<'_, '_> {
             if let Some(list) = of.and_then(|(_, node)| rules_of(node)) {
                 list.push(rule);
             } else {
-                let message =
-                    format!("the group `{}` is not in this template; the rule is not used", shown(&group));
+                let message = format!(
+                    "the group `{}` is not in this template; the rule is not used",
+                    shown(&group)
+                );
                 let scope = Scope::default();
                 findings.warn(&scope, Some(&path), rule.position, message);
             }
@@ -338,8 +358,9 @@ impl Reader<'_, '_> {
     }
 
     fn refuse_in(&mut self, scope: &Scope, unresolved: Unresolved, path: &str) {
-        let refusal = Refusal::new(unresolved.message)
-            .hint("give what Azure has in force, as `az network nsg show` prints it, or parameter values");
+        let refusal = Refusal::new(unresolved.message).hint(
+            "give what Azure has in force, as `az network nsg show` prints it, or parameter values",
+        );
         let field = format!("{path}{}", unresolved.path);
         self.findings.refuse(scope, Some(&field), unresolved.position, refusal);
     }

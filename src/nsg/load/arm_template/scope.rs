@@ -106,7 +106,8 @@ impl<'t> Scope<'t> {
             Value::Array(elements) => {
                 let mut resolved = Vec::with_capacity(elements.len());
                 for (index, element) in elements.iter().enumerate() {
-                    let element = self.resolve(element).map_err(|it| it.under(&format!("[{index}]")))?;
+                    let element =
+                        self.resolve(element).map_err(|it| it.under(&format!("[{index}]")))?;
                     resolved.push(Rc::unwrap_or_clone(element));
                 }
                 Ok(node_at(node.position, Value::Array(resolved)))
@@ -137,7 +138,9 @@ impl<'t> Scope<'t> {
         let mut resolved = Vec::with_capacity(fields.len());
         for field in fields {
             let path = format!(".{}", shown(&field.key));
-            if field.is_named("copy") && let Some(loops) = field.node.elements() {
+            if field.is_named("copy")
+                && let Some(loops) = field.node.elements()
+            {
                 for (index, one) in loops.iter().enumerate() {
                     let under = format!("{path}[{index}]");
                     resolved.push(self.property_loop(one).map_err(|it| it.under(&under))?);
@@ -157,7 +160,8 @@ impl<'t> Scope<'t> {
         let input = node.get("input").ok_or_else(|| missing("input"))?;
         let mut elements = Vec::new();
         self.each_turn(node, |_| {
-            elements.push(Rc::unwrap_or_clone(self.resolve(input).map_err(|it| it.under(".input"))?));
+            elements
+                .push(Rc::unwrap_or_clone(self.resolve(input).map_err(|it| it.under(".input"))?));
             Ok(())
         })?;
         let node = Node { position: input.position, value: Value::Array(elements) };
@@ -172,7 +176,8 @@ impl<'t> Scope<'t> {
     ) -> Result<(), Unresolved> {
         let at = |message: String| Unresolved::at(copy.position, message);
         let name = copy.get("name").and_then(Node::text).unwrap_or_default().to_ascii_lowercase();
-        let count = copy.get("count").ok_or_else(|| at("a copy loop without `count`".to_owned()))?;
+        let count =
+            copy.get("count").ok_or_else(|| at("a copy loop without `count`".to_owned()))?;
         let count = self.resolve(count).map_err(|it| it.under(".count"))?;
         let count: i64 = count
             .text()
@@ -207,7 +212,9 @@ impl<'t> Scope<'t> {
                 let index = self.evaluate(index, at)?;
                 let text = index.text().unwrap_or_default();
                 let element = match base.elements() {
-                    Some(elements) => text.parse().ok().and_then(|index: usize| elements.get(index)),
+                    Some(elements) => {
+                        text.parse().ok().and_then(|index: usize| elements.get(index))
+                    }
                     None => base.get(text),
                 };
                 self.part(element.ok_or_else(|| format!("there is no element `{}`", shown(text)))?)
@@ -253,7 +260,8 @@ impl<'t> Scope<'t> {
             return Ok(Rc::clone(given));
         }
         let declared = self.declared.and_then(|declared| declared.get(name));
-        let declared = declared.ok_or_else(|| format!("there is no parameter `{}`", shown(name)))?;
+        let declared =
+            declared.ok_or_else(|| format!("there is no parameter `{}`", shown(name)))?;
         let default = declared
             .get("defaultValue")
             .ok_or_else(|| format!("`parameters('{}')` has no default value", shown(name)))?;
@@ -306,7 +314,8 @@ impl<'t> Scope<'t> {
             }
         }
         let turns = self.turns.borrow();
-        let turn = turns.iter().rev().find(|turn| name.as_ref().is_none_or(|name| *name == turn.name));
+        let turn =
+            turns.iter().rev().find(|turn| name.as_ref().is_none_or(|name| *name == turn.name));
         let turn = turn.ok_or_else(|| "`copyIndex()` stands outside of its loop".to_owned())?;
         Ok(integer(at, turn.index.saturating_add(offset)))
     }
