@@ -101,8 +101,11 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Vec<LoadError>> {
     let subnet = loader.group(sources.subnet, Layer::Subnet).or(own_subnet);
     let nic = loader.group(sources.nic, Layer::Nic).or(own_nic);
     let mut admin: Vec<AdminRuleCollection> = Vec::new();
-    for source in sources.admin.iter().chain(&sources.effective) {
-        admin.extend(loader.admin(*source));
+    for source in &sources.admin {
+        admin.extend(loader.admin(*source, group_file::admin_rules));
+    }
+    if let Some(source) = sources.effective {
+        admin.extend(loader.admin(source, group_file::effective_admin_rules));
     }
     let mut service_tags = ServiceTags::new(sources.virtual_network.iter().copied());
     if let Some(internet) = &sources.internet {
@@ -240,11 +243,14 @@ impl Loader {
         self.errors.push(refusal.at(place));
     }
 
-    fn admin(&mut self, source: SourceFile<'_>) -> Vec<AdminRuleCollection> {
+    fn admin(
+        &mut self,
+        source: SourceFile<'_>,
+        read: impl FnOnce(&Node, &mut References, &mut Findings) -> Vec<AdminRuleCollection>,
+    ) -> Vec<AdminRuleCollection> {
         let mut references = References::default();
-        let collections = self.document(source, |root, findings| {
-            group_file::admin_rules(root, &mut references, findings)
-        });
+        let collections =
+            self.document(source, |root, findings| read(root, &mut references, findings));
         self.references.extend(references);
         collections.unwrap_or_default()
     }
@@ -255,7 +261,7 @@ impl Loader {
         let root = read_document(source.name, source.text, format, &mut findings);
         match root.as_ref().map(document_kind::of) {
             Some(Ok(DocumentKind::AdminRules)) => {
-                self.admin(source);
+                self.admin(source, group_file::admin_rules);
             }
             Some(Ok(DocumentKind::NetworkInterface)) => {
                 self.document(source, membership::all_members);

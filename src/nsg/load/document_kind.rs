@@ -77,7 +77,12 @@ fn element_kind(element: &Node) -> Option<DocumentKind> {
             DocumentKind::AdminRules,
         ),
     ];
-    kinds.into_iter().find_map(|(names, kind)| names.iter().any(|name| has(name)).then_some(kind))
+    let kind = kinds
+        .into_iter()
+        .find_map(|(names, kind)| names.iter().any(|name| has(name)).then_some(kind));
+    // A collection holds its rules: what it is, its first rule says.
+    let first = || element.get("rules").or_else(|| properties?.get("rules"))?.elements()?.first();
+    kind.or_else(|| element_kind(first()?).filter(|kind| *kind == DocumentKind::AdminRules))
 }
 
 fn template_kind(schema: &str) -> Result<DocumentKind, Refusal> {

@@ -157,12 +157,7 @@ pub(super) fn admin_rules(
 ) -> Vec<AdminRuleCollection> {
     match document_kind::of(root) {
         Ok(DocumentKind::AdminRules) => admin_rule_list::collections(root, references, findings),
-        Ok(DocumentKind::EffectiveRules) => {
-            let managers = effective_rules::of_network_managers(root).cloned().collect();
-            let managers = Node { position: root.position, value: Value::Array(managers) };
-            admin_rule_list::collections(&managers, references, findings)
-        }
-        Ok(DocumentKind::SecurityGroupView) => Vec::new(),
+        Ok(DocumentKind::EffectiveRules) => effective_admin_rules(root, references, findings),
         other => {
             let refusal = other.err().unwrap_or_else(|| Refusal::new("no security admin rules"));
             let hint = "expected what `az network manager security-admin-config rule-collection rule list` or \
@@ -171,6 +166,20 @@ pub(super) fn admin_rules(
             Vec::new()
         }
     }
+}
+
+/// Reads the security admin rules that effective rules hold; none where the document is something else.
+pub(super) fn effective_admin_rules(
+    root: &Node,
+    references: &mut References,
+    findings: &mut Findings,
+) -> Vec<AdminRuleCollection> {
+    if document_kind::of(root) != Ok(DocumentKind::EffectiveRules) {
+        return Vec::new();
+    }
+    let managers = effective_rules::of_network_managers(root).cloned().collect();
+    let managers = Node { position: root.position, value: Value::Array(managers) };
+    admin_rule_list::collections(&managers, references, findings)
 }
 
 /// Takes one group out of a file: the one with this name or resource id, or the only one.

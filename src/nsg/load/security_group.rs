@@ -160,10 +160,10 @@ impl<'a> GroupReader<'a> {
         let rules: Option<Vec<SecurityRule>> =
             user.into_iter().chain(default).map(|loaded| loaded.rule).collect();
         let rules = rules.map(|mut rules| {
-            if default_is_absent {
-                rules.extend(default_security_rules());
-            } else if self.dialect == Dialect::Effective {
+            if self.dialect == Dialect::Effective {
                 self.add_missing_defaults(&mut rules, findings);
+            } else if default_is_absent {
+                rules.extend(default_security_rules());
             } else {
                 rule_list::refuse_open_end(&rules, &self.scope, self.node.position, findings);
             }
@@ -172,25 +172,22 @@ impl<'a> GroupReader<'a> {
         (rules, references)
     }
 
-    /// Every group has all six default rules; effective rules leave out those that decide nothing any more, and
-    /// people cut them.
+    /// Every group has all six default rules: where a list of effective rules was cut, they are put back.
     fn add_missing_defaults(&self, rules: &mut Vec<SecurityRule>, findings: &mut Findings) {
-        for default in default_security_rules() {
-            let is_there = |rule: &SecurityRule| {
-                rule.is_default && rule.name.eq_ignore_ascii_case(&default.name)
-            };
-            if !rules.iter().any(is_there) {
-                let message =
-                    format!("`{}` is not listed; it is added, as every group has it", default.name);
-                findings.warn(
-                    &self.scope,
-                    Some(Kind::Default.field()),
-                    self.node.position,
-                    message,
-                );
-                rules.push(default);
-            }
+        let is_there = |default: &SecurityRule| {
+            rules
+                .iter()
+                .any(|rule| rule.is_default && rule.name.eq_ignore_ascii_case(&default.name))
+        };
+        let missing: Vec<SecurityRule> =
+            default_security_rules().into_iter().filter(|default| !is_there(default)).collect();
+        if missing.is_empty() {
+            return;
         }
+        let names: Vec<&str> = missing.iter().map(|rule| rule.name.as_str()).collect();
+        let message = format!("{} not listed; added, as every group has them", names.join(", "));
+        findings.warn(&self.scope, Some(Kind::Default.field()), self.node.position, message);
+        rules.extend(missing);
     }
 
     fn list(&self, kind: Kind, findings: &mut Findings) -> Option<Vec<LoadedRule>> {

@@ -147,7 +147,12 @@ impl<'t> Scope<'t> {
                 }
                 continue;
             }
-            let node = self.resolve(&field.node).map_err(|it| it.under(&path))?;
+            let node = match self.resolve(&field.node) {
+                Ok(node) => node,
+                // A description says nothing of packets.
+                Err(_) if field.is_named("description") => continue,
+                Err(unresolved) => return Err(unresolved.under(&path)),
+            };
             resolved.push(Field { node: Rc::unwrap_or_clone(node), ..empty_field(field) });
         }
         Ok(node_at(position, Value::Object(resolved)))
