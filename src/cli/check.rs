@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{OutputFormat, exit, terminal};
 use crate::config::rule_files::{self, RuleFileErrors};
-use crate::config::{RunOptions, Settings};
+use crate::config::{RuleOptions, RunOptions, Settings};
 use crate::nsg::load::LoadWarning;
 
 const AFTER_HELP: &str = "\
@@ -22,13 +22,21 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Files with network security groups, or configuration files
+    /// Files with rules or network interfaces, or configuration files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
 
     /// The published service tag file, for rules that name such tags
     #[arg(long, value_name = "FILE")]
     service_tags: Option<PathBuf>,
+
+    /// All members of application security groups, for rules that name such groups
+    #[arg(long, value_name = "FILE", value_delimiter = ',', num_args = 1..)]
+    application_security_groups: Option<Vec<PathBuf>>,
+
+    /// Values of an ARM template's parameters (a parameters file)
+    #[arg(long, value_name = "FILE")]
+    parameters: Option<PathBuf>,
 
     /// How to print what is found
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
@@ -42,7 +50,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         arguments.files.iter().partition(is_configuration);
     let groups: Vec<String> = groups.into_iter().cloned().collect();
     let mut found = Found::default();
-    found.add(rule_files::check(&groups, arguments.service_tags.as_deref()));
+    let with = RuleOptions {
+        service_tags: arguments.service_tags.clone(),
+        application_security_groups: arguments.application_security_groups.clone(),
+        parameters: arguments.parameters.clone(),
+        ..RuleOptions::default()
+    };
+    found.add(rule_files::check(&groups, &with));
     for file in configurations {
         match Settings::load(&RunOptions::default(), Some(Path::new(file))) {
             Ok(settings) => {

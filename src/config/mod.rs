@@ -133,14 +133,35 @@ impl TryFrom<String> for Prefix {
 /// Which rules apply: the same options for `run`, `verify` and `check`, on the command line and in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct RuleOptions {
-    /// Network security group of the interface: FILE (Azure's JSON, or YAML), FILE#NAME where the file holds
-    /// several, or `none`
+    /// Network security group of the interface: FILE, FILE#NAME where the file holds several, or `none`. A file is
+    /// Azure's JSON, YAML with the same fields, an ARM template, or what `terraform show -json` prints
     #[arg(long, value_name = "FILE")]
     pub nic_nsg: Option<String>,
 
     /// Network security group of the subnet: FILE, FILE#NAME or `none`
     #[arg(long, value_name = "FILE")]
     pub subnet_nsg: Option<String>,
+
+    /// Effective rules (`az network nic list-effective-nsg`): the groups of subnet and interface and the admin rules,
+    /// with Azure's own expansion of the tags. A group that is also given by itself is taken from there
+    #[arg(long, value_name = "FILE")]
+    pub effective: Option<String>,
+
+    /// Security admin rules of a virtual network manager
+    #[arg(long, value_name = "FILE", value_delimiter = ',', num_args = 1..)]
+    pub admin_rules: Option<Vec<PathBuf>>,
+
+    /// The interface (`az network nic show`), which says of which application security groups it is a member
+    #[arg(long, value_name = "FILE")]
+    pub nic: Option<PathBuf>,
+
+    /// All members of application security groups: `group: [addresses]` in YAML or JSON, or `az network nic list`
+    #[arg(long, value_name = "FILE", value_delimiter = ',', num_args = 1..)]
+    pub application_security_groups: Option<Vec<PathBuf>>,
+
+    /// Values of an ARM template's parameters (a parameters file)
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub parameters: Option<PathBuf>,
 
     /// The published service tag file (`ServiceTags_Public_*.json`), for rules that name other tags than
     /// VirtualNetwork, Internet and AzureLoadBalancer
@@ -222,6 +243,11 @@ struct ConfigFile {
     interface: Option<String>,
     nic_nsg: Option<String>,
     subnet_nsg: Option<String>,
+    effective: Option<String>,
+    admin_rules: Option<Vec<PathBuf>>,
+    nic: Option<PathBuf>,
+    application_security_groups: Option<Vec<PathBuf>>,
+    parameters: Option<PathBuf>,
     service_tags: Option<PathBuf>,
     virtual_network: Option<Vec<Prefix>>,
     internet: Option<Vec<Prefix>>,
@@ -247,6 +273,7 @@ impl ConfigFile {
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let near = |relative: PathBuf| directory.join(relative);
+        let all_near = |files: Vec<PathBuf>| files.into_iter().map(near).collect();
         let group_near = |group: String| {
             if group == rule_files::NO_GROUP {
                 group
@@ -259,6 +286,11 @@ impl ConfigFile {
             rules: RuleOptions {
                 nic_nsg: file.nic_nsg.map(group_near),
                 subnet_nsg: file.subnet_nsg.map(group_near),
+                effective: file.effective.map(group_near),
+                admin_rules: file.admin_rules.map(all_near),
+                nic: file.nic.map(near),
+                application_security_groups: file.application_security_groups.map(all_near),
+                parameters: file.parameters.map(near),
                 service_tags: file.service_tags.map(near),
                 virtual_network: file.virtual_network,
                 internet: file.internet,
@@ -285,6 +317,13 @@ impl RuleOptions {
         Self {
             nic_nsg: self.nic_nsg.or(other.nic_nsg),
             subnet_nsg: self.subnet_nsg.or(other.subnet_nsg),
+            effective: self.effective.or(other.effective),
+            admin_rules: self.admin_rules.or(other.admin_rules),
+            nic: self.nic.or(other.nic),
+            application_security_groups: self
+                .application_security_groups
+                .or(other.application_security_groups),
+            parameters: self.parameters.or(other.parameters),
             service_tags: self.service_tags.or(other.service_tags),
             virtual_network: self.virtual_network.or(other.virtual_network),
             internet: self.internet.or(other.internet),

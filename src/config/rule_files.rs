@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
@@ -20,7 +20,7 @@ pub const NO_GROUP: &str = "none";
 /// Name of the group that is in force where neither a file nor [`NO_GROUP`] is given: the six default rules.
 pub const BUILT_IN_GROUP: &str = "built-in-defaults";
 /// The largest rule file, in bytes; a group of 1,000 rules, Azure's limit, takes about one megabyte.
-const LARGEST_RULE_FILE: u64 = 8 * 1024 * 1024;
+const LARGEST_RULE_FILE: u64 = 16 * 1024 * 1024;
 /// The largest service tag file, in bytes; the published one has four megabytes.
 const LARGEST_TAG_FILE: u64 = 64 * 1024 * 1024;
 
@@ -40,31 +40,41 @@ fn lines(errors: &[LoadError]) -> String {
 /// All errors of all files.
 pub fn load(options: &RuleOptions, connected: &[IpNet]) -> Result<Loaded, RuleFileErrors> {
     let mut errors = Vec::new();
-    let subnet = group_file(options.subnet_nsg.as_deref(), &mut errors);
-    let nic = group_file(options.nic_nsg.as_deref(), &mut errors);
-    let tags = options
-        .service_tags
-        .as_deref()
-        .and_then(|path| read(&path.display().to_string(), LARGEST_TAG_FILE, &mut errors));
-    let prefixes = |given: &[super::Prefix]| given.iter().map(|prefix| prefix.0).collect();
-    let sources = Sources {
-        unresolved: options.unresolved.unwrap_or_default(),
-        subnet: subnet.as_ref().map(GroupFile::source),
-        nic: nic.as_ref().map(GroupFile::source),
-        service_tags: tags.as_ref().map(source),
-        virtual_network: options
-            .virtual_network
-            .as_deref()
-            .map_or_else(|| connected.to_vec(), prefixes),
-        internet: options.internet.as_deref().map(prefixes),
-    };
-    match load::load(&sources) {
-        Ok(mut loaded) if errors.is_empty() => {
-            if options.subnet_nsg.is_none() && options.nic_nsg.is_none() {
-                loaded.rules.nic = Some(NetworkSecurityGroup::with_defaults_only(BUILT_IN_GROUP));
-            }
-            Ok(loaded)
+    let files = Files::read(options, &mut errors);
+    let mut sources = files.sources(options);
+    if options.virtual_network.is_none() {
+        sources.virtual_network = connected.to_vec();
+    }
+    let has_groups =
+        options.subnet_nsg.is_some() || options.nic_nsg.is_some() || options.effective.is_some();
+    all_or_errors(load::load(&sources), errors).map(|mut loaded| {
+        if !has_groups {
+            loaded.rules.nic = Some(NetworkSecurityGroup::with_defaults_only(BUILT_IN_GROUP));
         }
+        loaded
+    })
+}
+
+/// Checks files with rules of any kind, each by itself and everything in it. `with` names what the rules may refer
+/// to: tags, members and parameters.
+///
+/// # Errors
+/// All errors of all files.
+pub fn check(files: &[String], with: &RuleOptions) -> Result<Vec<LoadWarning>, RuleFileErrors> {
+    let mut errors = Vec::new();
+    let texts: Vec<_> =
+        files.iter().filter_map(|file| read(file, LARGEST_RULE_FILE, &mut errors)).collect();
+    let others = Files::read(with, &mut errors);
+    let sources: Vec<_> = texts.iter().map(source).collect();
+    all_or_errors(load::check(&sources, &others.sources(with)), errors)
+}
+
+fn all_or_errors<T>(
+    loaded: Result<T, Vec<LoadError>>,
+    mut errors: Vec<LoadError>,
+) -> Result<T, RuleFileErrors> {
+    match loaded {
+        Ok(loaded) if errors.is_empty() => Ok(loaded),
         Ok(_) => Err(RuleFileErrors(errors)),
         Err(more) => {
             errors.extend(more);
@@ -73,26 +83,53 @@ pub fn load(options: &RuleOptions, connected: &[IpNet]) -> Result<Loaded, RuleFi
     }
 }
 
-/// Checks files with network security groups, each by itself and all groups of it.
-///
-/// # Errors
-/// All errors of all files.
-pub fn check(
-    files: &[String],
-    service_tags: Option<&Path>,
-) -> Result<Vec<LoadWarning>, RuleFileErrors> {
-    let mut errors = Vec::new();
-    let texts: Vec<_> =
-        files.iter().filter_map(|file| read(file, LARGEST_RULE_FILE, &mut errors)).collect();
-    let tags = service_tags
-        .and_then(|path| read(&path.display().to_string(), LARGEST_TAG_FILE, &mut errors));
-    let sources: Vec<_> = texts.iter().map(source).collect();
-    match load::check(&sources, tags.as_ref().map(source)) {
-        Ok(warnings) if errors.is_empty() => Ok(warnings),
-        Ok(_) => Err(RuleFileErrors(errors)),
-        Err(more) => {
-            errors.extend(more);
-            Err(RuleFileErrors(errors))
+/// The texts of all files that the options name.
+struct Files {
+    effective: Option<GroupFile>,
+    subnet: Option<GroupFile>,
+    nic: Option<GroupFile>,
+    admin: Vec<(String, String)>,
+    interface: Option<(String, String)>,
+    members: Vec<(String, String)>,
+    parameters: Option<(String, String)>,
+    tags: Option<(String, String)>,
+}
+
+impl Files {
+    fn read(options: &RuleOptions, errors: &mut Vec<LoadError>) -> Self {
+        let all = |paths: &Option<Vec<PathBuf>>, errors: &mut Vec<LoadError>| {
+            let paths = paths.iter().flatten();
+            paths.filter_map(|path| read_path(path, LARGEST_RULE_FILE, errors)).collect()
+        };
+        let one = |path: &Option<PathBuf>, largest, errors: &mut Vec<LoadError>| {
+            path.as_deref().and_then(|path| read_path(path, largest, errors))
+        };
+        Self {
+            effective: group_file(options.effective.as_deref(), errors),
+            subnet: group_file(options.subnet_nsg.as_deref(), errors),
+            nic: group_file(options.nic_nsg.as_deref(), errors),
+            admin: all(&options.admin_rules, errors),
+            interface: one(&options.nic, LARGEST_RULE_FILE, errors),
+            members: all(&options.application_security_groups, errors),
+            parameters: one(&options.parameters, LARGEST_RULE_FILE, errors),
+            tags: one(&options.service_tags, LARGEST_TAG_FILE, errors),
+        }
+    }
+
+    fn sources<'a>(&'a self, options: &RuleOptions) -> Sources<'a> {
+        let prefixes = |given: &[super::Prefix]| given.iter().map(|prefix| prefix.0).collect();
+        Sources {
+            effective: self.effective.as_ref().map(GroupFile::source),
+            subnet: self.subnet.as_ref().map(GroupFile::source),
+            nic: self.nic.as_ref().map(GroupFile::source),
+            admin: self.admin.iter().map(source).collect(),
+            interface: self.interface.as_ref().map(source),
+            application_security_groups: self.members.iter().map(source).collect(),
+            parameters: self.parameters.as_ref().map(source),
+            service_tags: self.tags.as_ref().map(source),
+            virtual_network: options.virtual_network.as_deref().map(prefixes).unwrap_or_default(),
+            internet: options.internet.as_deref().map(prefixes),
+            unresolved: options.unresolved.unwrap_or_default(),
         }
     }
 }
@@ -123,6 +160,10 @@ fn group_file(given: Option<&str>, errors: &mut Vec<LoadError>) -> Option<GroupF
     };
     let (name, text) = read(file, LARGEST_RULE_FILE, errors)?;
     Some(GroupFile { name, text, group })
+}
+
+fn read_path(path: &Path, largest: u64, errors: &mut Vec<LoadError>) -> Option<(String, String)> {
+    read(&path.display().to_string(), largest, errors)
 }
 
 fn read(file: &str, largest: u64, errors: &mut Vec<LoadError>) -> Option<(String, String)> {
@@ -225,7 +266,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rules.json");
         std::fs::write(&path, vec![b' '; usize::try_from(LARGEST_RULE_FILE).unwrap() + 1]).unwrap();
-        assert!(messages(&options(path.to_str().unwrap())).ends_with("larger than 8388608 bytes"));
+        assert!(messages(&options(path.to_str().unwrap())).ends_with("larger than 16777216 bytes"));
         std::fs::write(&path, b"{\n\n\"name\": \"\xff\"}").unwrap();
         assert!(messages(&options(path.to_str().unwrap())).contains("not UTF-8 text (line 3)"));
     }

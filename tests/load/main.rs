@@ -8,12 +8,18 @@
     reason = "helpers of tests fail loudly, like the tests themselves"
 )]
 
+mod admin;
+mod arm_template;
 mod azure_files;
+mod effective;
 mod joining;
+mod membership;
 mod properties;
 mod refusals;
 mod shapes;
+mod terraform;
 
+use nsgwatch::flow::{FiveTuple, Ports, Protocol};
 use nsgwatch::nsg::NetworkSecurityGroup;
 use nsgwatch::nsg::load::{Format, LoadError, parse_groups};
 
@@ -29,6 +35,16 @@ fn one_group(text: &str, format: Format) -> NetworkSecurityGroup {
 fn refused(text: &str, format: Format) -> Vec<LoadError> {
     let outcome = parse_groups("x", text, format);
     outcome.err().unwrap_or_else(|| panic!("loaded: {text}"))
+}
+
+/// Reads `tcp 10.0.0.4:1 [2001:db8::1]:2`: protocol, source, destination.
+fn tuple(text: &str) -> FiveTuple {
+    let mut words = text.split(' ');
+    let protocol: Protocol = words.next().unwrap().parse().unwrap();
+    let mut end = || words.next().unwrap().parse::<std::net::SocketAddr>().unwrap();
+    let (source, destination) = (end(), end());
+    let ports = Ports::Pair { source: source.port(), destination: destination.port() };
+    FiveTuple { protocol, source: source.ip(), destination: destination.ip(), ports }
 }
 
 /// Where an error stands: line, column, rule, field, code.

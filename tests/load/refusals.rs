@@ -1,4 +1,4 @@
-use nsgwatch::nsg::load::Format;
+use nsgwatch::nsg::load::{Format, SourceFile, Sources, load};
 
 use super::{Where, places, refused};
 
@@ -275,17 +275,18 @@ fn one_priority_or_one_name_twice_is_refused_at_the_second_rule() {
 }
 
 #[test]
-fn application_security_groups_are_refused_and_never_widen_a_rule() {
+fn an_application_security_group_without_members_is_refused_and_never_widens_a_rule() {
     let asg = r#""destinationApplicationSecurityGroups": [{"id": "/x"}]"#;
     let alone = GOOD.replace(r#""destinationAddressPrefix": "10.0.0.4""#, asg);
-    let errors = refused(&alone, Format::Json);
+    let source = SourceFile { name: "x.json", text: &alone, group: None };
+    let errors = load(&Sources { nic: Some(source), ..Sources::default() }).unwrap_err();
     let field = Some("destinationApplicationSecurityGroups");
-    assert_eq!(places(&errors), [(9, 41, Some("r"), field, None)], "{errors:#?}");
-    assert!(errors[0].to_string().contains("not supported"));
+    assert_eq!(places(&errors), [(9, 42, Some("r"), field, None)], "{errors:#?}");
+    assert!(errors[0].to_string().contains("the members of the application security group `/x`"));
 
     let beside = GOOD.replace(r#""priority": 100"#, &format!("\"priority\": 100, {asg}"));
     let errors = refused(&beside, Format::Json);
-    assert!(errors[0].to_string().contains("one or the other"), "{}", errors[0]);
+    assert!(errors[0].to_string().contains("Azure takes exactly one of"), "{}", errors[0]);
 
     let empty = GOOD.replace(
         r#""priority": 100"#,

@@ -5,12 +5,19 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use super::error::{LoadError, LoadWarning, shown, sort_errors};
-use super::security_group::{LoadedGroup, read_groups, select};
+use super::document::Node;
+use super::document_kind::{self, DocumentKind};
+use super::error::{Findings, LoadError, LoadWarning, Refusal, Scope, shown, sort_errors};
+use super::group_file::{self, LoadedGroup, read_document, read_groups, select};
+use super::membership::{self, Members};
+use super::references::{GroupReference, References, Role};
 use super::service_tag_file::{self, PublishedTags};
-use super::{Format, TagReference, address_field, name};
+use super::{Format, address_field, name};
 use crate::flow::UnknownWord;
-use crate::nsg::{AppliedRules, NetworkSecurityGroup, ServiceTags};
+use crate::nsg::{
+    AdminRuleCollection, ApplicationSecurityGroups, AppliedRules, Layer, NetworkSecurityGroup,
+    ServiceTags,
+};
 
 /// The text of a file that the caller has read.
 #[derive(Debug, Clone, Copy)]
@@ -49,10 +56,20 @@ impl FromStr for Unresolved {
 /// What the rules of one interface are made from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources<'a> {
+    /// Effective rules: both groups and the admin rules in one file. A group of its own file wins.
+    pub effective: Option<SourceFile<'a>>,
     /// File with the group of the interface's subnet.
     pub subnet: Option<SourceFile<'a>>,
     /// File with the group of the interface itself.
     pub nic: Option<SourceFile<'a>>,
+    /// Files with security admin rules.
+    pub admin: Vec<SourceFile<'a>>,
+    /// Values of an ARM template's parameters.
+    pub parameters: Option<SourceFile<'a>>,
+    /// The interface itself, which says of which application security groups it is a member.
+    pub interface: Option<SourceFile<'a>>,
+    /// Files that name all members of application security groups.
+    pub application_security_groups: Vec<SourceFile<'a>>,
     /// The published service tags.
     pub service_tags: Option<SourceFile<'a>>,
     /// What `VirtualNetwork` stands for; the host address is added.
@@ -76,65 +93,119 @@ pub struct Loaded {
 ///
 /// # Errors
 ///
-/// Everything that is wrong with any of the files, by file and place. A service tag that no file explains is an
-/// error at each rule that names it, never an empty set.
+/// Everything that is wrong with any of the files, by file and place. A service tag or an application security group
+/// that no file explains is an error at each rule that names it, never an empty set.
 pub fn load(sources: &Sources<'_>) -> Result<Loaded, Vec<LoadError>> {
-    let mut loader = Loader::default();
-    let subnet = loader.group(sources.subnet);
-    let nic = loader.group(sources.nic);
+    let mut loader = Loader::new(sources.unresolved, sources.parameters);
+    let (own_subnet, own_nic) = loader.effective(sources);
+    let subnet = loader.group(sources.subnet, Layer::Subnet).or(own_subnet);
+    let nic = loader.group(sources.nic, Layer::Nic).or(own_nic);
+    let mut admin: Vec<AdminRuleCollection> = Vec::new();
+    for source in &sources.admin {
+        admin.extend(loader.admin(*source, group_file::admin_rules));
+    }
+    if let Some(source) = sources.effective {
+        admin.extend(loader.admin(source, group_file::effective_admin_rules));
+    }
     let mut service_tags = ServiceTags::new(sources.virtual_network.iter().copied());
     if let Some(internet) = &sources.internet {
         service_tags = service_tags.with_internet(internet.iter().copied());
     }
-    loader.resolve_tags(sources.service_tags, &mut service_tags, sources.unresolved);
-    let Loader { mut errors, mut warnings, .. } = loader;
-    if errors.is_empty() {
-        warnings.dedup();
-        let rules = AppliedRules { subnet, nic, service_tags, ..AppliedRules::default() };
-        return Ok(Loaded { rules, warnings });
-    }
-    sort_errors(&mut errors);
-    Err(errors)
+    loader.resolve_tags(sources.service_tags, &mut service_tags);
+    let application_security_groups = loader.resolve_groups(sources);
+    let warnings = loader.finish()?;
+    let rules = AppliedRules { admin, subnet, nic, service_tags, application_security_groups };
+    Ok(Loaded { rules, warnings })
 }
 
-/// Checks every group of every file by itself, as if it were to be loaded.
+/// Checks every file by itself, whatever it holds, as if it were to be loaded. `with` is what the rules of all of
+/// them may name; its own groups and admin rules are not looked at.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with any of the files, by file and place.
 pub fn check(
     files: &[SourceFile<'_>],
-    service_tags: Option<SourceFile<'_>>,
+    with: &Sources<'_>,
 ) -> Result<Vec<LoadWarning>, Vec<LoadError>> {
-    let mut loader = Loader::default();
+    let mut loader = Loader::new(with.unresolved, with.parameters);
     for file in files {
-        for LoadedGroup { tag_references, .. } in loader.groups(*file).unwrap_or_default() {
-            loader.tag_references.extend(tag_references);
-        }
+        loader.check(*file);
     }
-    loader.resolve_tags(service_tags, &mut ServiceTags::default(), Unresolved::Refuse);
-    let Loader { mut errors, mut warnings, .. } = loader;
-    if errors.is_empty() {
-        warnings.dedup();
-        return Ok(warnings);
-    }
-    sort_errors(&mut errors);
-    Err(errors)
+    loader.resolve_tags(with.service_tags, &mut ServiceTags::default());
+    loader.resolve_groups(with);
+    loader.finish()
 }
 
-#[derive(Default)]
 struct Loader {
     errors: Vec<LoadError>,
     warnings: Vec<LoadWarning>,
-    tag_references: Vec<TagReference>,
+    references: References,
+    parameters: Option<Node>,
+    unresolved: Unresolved,
 }
 
 impl Loader {
-    fn group(&mut self, source: Option<SourceFile<'_>>) -> Option<NetworkSecurityGroup> {
+    fn new(unresolved: Unresolved, parameters: Option<SourceFile<'_>>) -> Self {
+        let (errors, warnings) = (Vec::new(), Vec::new());
+        let references = References::default();
+        let mut loader = Self { errors, warnings, references, parameters: None, unresolved };
+        loader.parameters =
+            parameters.and_then(|source| loader.document(source, |root, _| root.clone()));
+        loader
+    }
+
+    fn finish(mut self) -> Result<Vec<LoadWarning>, Vec<LoadError>> {
+        if self.errors.is_empty() {
+            self.warnings.dedup();
+            return Ok(self.warnings);
+        }
+        sort_errors(&mut self.errors);
+        Err(self.errors)
+    }
+
+    /// Reads a document that holds no groups.
+    fn document<T>(
+        &mut self,
+        source: SourceFile<'_>,
+        read: impl FnOnce(&Node, &mut Findings) -> T,
+    ) -> Option<T> {
+        let mut findings = Findings::new(source.name);
+        let format = Format::of(source.name, source.text);
+        let root = read_document(source.name, source.text, format, &mut findings);
+        let value = root.map(|root| read(&root, &mut findings));
+        match findings.finish() {
+            Ok(warnings) => self.warnings.extend(warnings),
+            Err(errors) => {
+                self.errors.extend(errors);
+                return None;
+            }
+        }
+        value
+    }
+
+    fn group(
+        &mut self,
+        source: Option<SourceFile<'_>>,
+        layer: Layer,
+    ) -> Option<NetworkSecurityGroup> {
         let source = source?;
-        match select(source.name, self.groups(source)?, source.group) {
-            Ok(LoadedGroup { group, tag_references }) => {
-                self.tag_references.extend(tag_references);
+        let mut groups = self.groups(source)?;
+        // Where a document says what each group is bound to, the others are not meant.
+        if groups.iter().any(|loaded| loaded.layers.contains(&layer)) {
+            groups.retain(|loaded| loaded.layers.contains(&layer));
+        }
+        self.selected(source, groups)
+    }
+
+    fn selected(
+        &mut self,
+        source: SourceFile<'_>,
+        groups: Vec<LoadedGroup>,
+    ) -> Option<NetworkSecurityGroup> {
+        match select(source.name, groups, source.group) {
+            Ok(LoadedGroup { group, references, .. }) => {
+                self.references.extend(references);
                 Some(group)
             }
             Err(error) => {
@@ -144,36 +215,91 @@ impl Loader {
         }
     }
 
+    /// Takes the groups of both layers, subnet and interface, out of effective rules.
+    fn effective(
+        &mut self,
+        sources: &Sources<'_>,
+    ) -> (Option<NetworkSecurityGroup>, Option<NetworkSecurityGroup>) {
+        let Some(source) = sources.effective else { return (None, None) };
+        let Some(groups) = self.groups(source) else { return (None, None) };
+        if groups.iter().any(|loaded| loaded.layers.is_empty()) {
+            let refusal = Refusal::new("does not say whether its rules are the subnet's or the interface's")
+                .hint("give what `az network nic list-effective-nsg` prints, or name the file as --subnet-nsg or --nic-nsg");
+            self.refuse(source, refusal);
+            return (None, None);
+        }
+        let [subnet, nic] =
+            [(Layer::Subnet, sources.subnet), (Layer::Nic, sources.nic)].map(|(layer, own)| {
+                let bound = groups.iter().filter(|loaded| loaded.layers.contains(&layer));
+                let bound: Vec<LoadedGroup> = bound.cloned().collect();
+                let is_wanted = own.is_none() && !bound.is_empty();
+                is_wanted.then(|| self.selected(source, bound)).flatten()
+            });
+        (subnet, nic)
+    }
+
+    fn refuse(&mut self, source: SourceFile<'_>, refusal: Refusal) {
+        let place = Findings::new(source.name).place(&Scope::default(), None, None);
+        self.errors.push(refusal.at(place));
+    }
+
+    fn admin(
+        &mut self,
+        source: SourceFile<'_>,
+        read: impl FnOnce(&Node, &mut References, &mut Findings) -> Vec<AdminRuleCollection>,
+    ) -> Vec<AdminRuleCollection> {
+        let mut references = References::default();
+        let collections =
+            self.document(source, |root, findings| read(root, &mut references, findings));
+        self.references.extend(references);
+        collections.unwrap_or_default()
+    }
+
+    fn check(&mut self, source: SourceFile<'_>) {
+        let mut findings = Findings::new(source.name);
+        let format = Format::of(source.name, source.text);
+        let root = read_document(source.name, source.text, format, &mut findings);
+        match root.as_ref().map(document_kind::of) {
+            Some(Ok(DocumentKind::AdminRules)) => {
+                self.admin(source, group_file::admin_rules);
+            }
+            Some(Ok(DocumentKind::NetworkInterface)) => {
+                self.document(source, membership::all_members);
+            }
+            _ => {
+                for loaded in self.groups(source).unwrap_or_default() {
+                    self.references.extend(loaded.references);
+                }
+            }
+        }
+    }
+
     fn groups(&mut self, source: SourceFile<'_>) -> Option<Vec<LoadedGroup>> {
         let format = Format::of(source.name, source.text);
-        match read_groups(source.name, source.text, format) {
+        match read_groups(source.name, source.text, format, self.parameters.as_ref()) {
             Ok(parsed) => {
                 self.warnings.extend(parsed.warnings);
                 Some(parsed.groups)
             }
-            Err(refused) => {
+            Err(mut refused) => {
                 self.errors.extend(refused.errors);
                 // Only a group that is asked for by name is told from the others here.
-                let is_wanted = |reference: &TagReference| {
+                refused.references.retain(|place| {
                     source.group.is_none_or(|wanted| {
-                        let group = reference.place.group.as_deref();
+                        let group = place.group.as_deref();
                         group.is_some_and(|group| group.eq_ignore_ascii_case(wanted))
                     })
-                };
-                self.tag_references.extend(refused.tag_references.into_iter().filter(is_wanted));
+                });
+                self.references.extend(refused.references);
                 None
             }
         }
     }
 
-    fn resolve_tags(
-        &mut self,
-        source: Option<SourceFile<'_>>,
-        into: &mut ServiceTags,
-        unresolved: Unresolved,
-    ) {
+    fn resolve_tags(&mut self, source: Option<SourceFile<'_>>, into: &mut ServiceTags) {
+        let named = std::mem::take(&mut self.references.service_tags);
         let wanted: BTreeSet<String> =
-            self.tag_references.iter().map(|reference| reference.tag.clone()).collect();
+            named.iter().map(|reference| reference.tag.clone()).collect();
         let parsed =
             source.map(|source| service_tag_file::parse(source.name, source.text, &wanted));
         let published = match parsed {
@@ -187,26 +313,99 @@ impl Loader {
         for (name, set) in published.iter().flat_map(|published| &published.found) {
             into.insert(name, set.clone());
         }
-        for reference in std::mem::take(&mut self.tag_references) {
+        for reference in named {
             if into.get(&reference.tag).is_none() {
-                if unresolved == Unresolved::Undecided {
-                    let message = undecided_tag(&reference.tag);
-                    self.warnings.push(LoadWarning { place: reference.place, message });
-                    continue;
-                }
                 let hint = unknown_tag_hint(&reference.tag, published.as_ref());
                 let refusal = address_field::unknown_tag(&reference.tag, hint);
-                self.errors.push(refusal.at(reference.place));
+                self.unresolved(refusal.at(reference.place));
             }
         }
     }
+
+    /// A name that nothing explains: an error, or a warning where packets may stay undecided.
+    fn unresolved(&mut self, error: LoadError) {
+        match self.unresolved {
+            Unresolved::Refuse => self.errors.push(error),
+            Unresolved::Undecided => {
+                let message =
+                    format!("{}: packets that this rule might decide are undecided", error.message);
+                self.warnings.push(LoadWarning { place: error.place, message });
+            }
+        }
+    }
+
+    /// Finds the members of every group that a rule names.
+    ///
+    /// The interface alone tells of which groups this machine is a member, and of no other machine: that is enough
+    /// for a rule that names the group on the side of this machine, and for no other.
+    fn resolve_groups(&mut self, sources: &Sources<'_>) -> ApplicationSecurityGroups {
+        let mut all = ApplicationSecurityGroups::default();
+        for source in &sources.application_security_groups {
+            let members = self.document(*source, membership::all_members);
+            add_members(&mut all, members.unwrap_or_default());
+        }
+        let own: Option<Members> = sources
+            .interface
+            .and_then(|source| self.document(source, membership::of_one_interface));
+        let mut own_groups = ApplicationSecurityGroups::default();
+        add_members(&mut own_groups, own.clone().unwrap_or_default());
+        let named = std::mem::take(&mut self.references.application_security_groups);
+        let mut answers = ApplicationSecurityGroups::default();
+        for reference in &named {
+            let id = &reference.id;
+            // A bare name and an id may mean the same group.
+            let mut same = named.iter().filter(|other| has_same_name(&other.id, id));
+            let is_local_only = same.all(|other| other.role == Role::Local);
+            let is_told = own.as_ref().is_some_and(|own| {
+                let same = own.keys().filter(|own| has_same_name(own, id)).count();
+                id.contains('/') || same <= 1
+            });
+            let known = all.get(id).cloned();
+            let member_of = own_groups.get(id).cloned();
+            match (known, is_told && is_local_only) {
+                (Some(members), _) => {
+                    answers.add_members(id, &members.union(&member_of.unwrap_or_default()));
+                }
+                (None, true) => answers.add_members(id, &member_of.unwrap_or_default()),
+                (None, false) => {
+                    let refusal = unknown_group(reference, own.is_some());
+                    self.unresolved(refusal.at(reference.place.clone()));
+                }
+            }
+        }
+        answers
+    }
 }
 
-fn undecided_tag(tag: &str) -> String {
-    format!(
-        "unknown service tag `{}`: packets that this rule might decide are undecided",
-        shown(tag)
-    )
+fn add_members(groups: &mut ApplicationSecurityGroups, members: Members) {
+    for (id, addresses) in members {
+        groups.add_members(&id, &addresses.into_iter().collect());
+    }
+}
+
+/// Compares the last parts of two resource ids.
+fn has_same_name(one: &str, other: &str) -> bool {
+    let name = |id: &str| id.rsplit('/').next().map(str::to_ascii_lowercase);
+    name(one) == name(other)
+}
+
+fn unknown_group(reference: &GroupReference, has_interface: bool) -> Refusal {
+    let what = match reference.role {
+        Role::Local | Role::Remote => "application security group",
+        Role::NetworkGroup => "network group",
+    };
+    let hint = match (reference.role, has_interface) {
+        (Role::Local, false) => {
+            "give the interface as --nic, or all members as --application-security-groups"
+        }
+        (Role::Local, true) => {
+            "another rule names it on the other side: give all members as --application-security-groups"
+        }
+        (Role::Remote, _) => "give all its members as --application-security-groups",
+        (Role::NetworkGroup, _) => "give its prefixes as --application-security-groups",
+    };
+    Refusal::new(format!("the members of the {what} `{}` are not known", shown(&reference.id)))
+        .hint(hint)
 }
 
 fn unknown_tag_hint(tag: &str, published: Option<&PublishedTags<'_>>) -> String {

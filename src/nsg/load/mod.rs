@@ -9,20 +9,29 @@
 //! service tags; [`load`] joins them. All formats of rules are read through one tree of values with positions.
 
 mod address_field;
+mod admin_rules;
 mod applied_rules;
+mod arm_template;
 mod document;
+mod document_kind;
+mod effective_rules;
 mod error;
+mod group_file;
+mod membership;
 mod name;
 mod port_field;
+mod references;
 mod rule_fields;
 mod rule_list;
 mod security_group;
 mod security_rule;
 pub mod service_tag_file;
+mod terraform;
 
 pub use applied_rules::{Loaded, SourceFile, Sources, Unresolved, check, load};
 pub use error::{LoadError, LoadWarning, Place};
-pub use security_group::{LoadedGroup, Parsed, parse_groups, select};
+pub use group_file::{LoadedGroup, Parsed, parse_groups, select};
+pub use references::{GroupReference, References, Role, TagReference};
 
 /// How a text is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,15 +58,6 @@ impl Format {
             if text.trim_start().starts_with(['{', '[']) { Self::Json } else { Self::Yaml }
         }
     }
-}
-
-/// A service tag that a rule names and that only a service tag file can explain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TagReference {
-    /// The tag as written.
-    pub tag: String,
-    /// Where it is named.
-    pub place: Place,
 }
 
 /// Says whether a field means everything: `*`, or `Any` as people say it.

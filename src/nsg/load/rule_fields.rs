@@ -101,6 +101,26 @@ impl<'a, 'f> RuleFields<'a, 'f> {
         }
     }
 
+    /// Notes every field that is none of a kind of rule but resembles one: it would silently widen the rule.
+    pub(super) fn refuse_fields_outside(&mut self, known: &[&str], what: &str) {
+        for field in self.fields.clone() {
+            if known.iter().any(|known| field.is_named(known)) {
+                continue;
+            }
+            match super::name::nearest(&field.key, known.iter().copied()) {
+                Some(nearest) => {
+                    let refusal = Refusal::new(format!("is not a field of {what}"))
+                        .hint(format!("did you mean `{nearest}`?"));
+                    self.refuse(&field.key, field.key_position, refusal);
+                }
+                None => {
+                    let message = "a field this program does not know; it is not used".to_owned();
+                    self.findings.warn(&self.scope, Some(&field.key), field.key_position, message);
+                }
+            }
+        }
+    }
+
     /// Reads a field that every rule must have.
     pub(super) fn word<T>(
         &mut self,
@@ -149,7 +169,10 @@ impl<'a, 'f> RuleFields<'a, 'f> {
     }
 
     /// Returns the texts of a plural field; `None` where it is absent or empty.
-    fn list(&mut self, name: &'static str) -> Option<(Position, Vec<(&'a str, Position)>)> {
+    pub(super) fn list(
+        &mut self,
+        name: &'static str,
+    ) -> Option<(Position, Vec<(&'a str, Position)>)> {
         let node = self.get(name)?;
         let Some(elements) = node.elements() else {
             let refusal = Refusal::new(format!("must be a list, not {}", node.kind()));

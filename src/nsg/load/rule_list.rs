@@ -1,7 +1,7 @@
 //! What Azure demands of the rules of one group together: each priority once in each direction, each name once,
 //! default rules that leave nothing undecided, and its limits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::document::Position;
 use super::error::{Findings, Refusal, Scope};
@@ -9,9 +9,11 @@ use super::security_rule::{Kind, LoadedRule};
 use crate::flow::Direction;
 use crate::nsg::{AddressPrefix, RuleProtocol, SecurityRule};
 
-/// Azure's limits (nsg-semantics.md section 1): rules in a group, and addresses of one side in a group.
+/// Azure's limits (nsg-semantics.md section 1): rules in a group, addresses of one side in a group, and application
+/// security groups that all rules of a group name.
 const MAX_RULES: usize = 1000;
 const MAX_PREFIXES: usize = 4000;
+const MAX_APPLICATION_SECURITY_GROUPS: usize = 100;
 
 /// Notes every rule whose priority another rule of its direction has taken.
 pub(super) fn refuse_conflicts(rules: &[LoadedRule], findings: &mut Findings) {
@@ -86,7 +88,14 @@ pub(super) fn warn_of_limits(
     let rules = || user.iter().filter_map(|loaded| loaded.rule.as_ref());
     let sources: usize = rules().map(|rule| networks(&rule.source)).sum();
     let destinations: usize = rules().map(|rule| networks(&rule.destination)).sum();
+    let is_group =
+        |prefix: &&AddressPrefix| matches!(prefix, AddressPrefix::ApplicationSecurityGroup(_));
+    let groups: HashSet<String> = rules()
+        .flat_map(|rule| rule.source.iter().chain(&rule.destination).filter(is_group))
+        .map(|group| group.to_string().to_ascii_lowercase())
+        .collect();
     for (count, limit, what) in [
+        (groups.len(), MAX_APPLICATION_SECURITY_GROUPS, "application security groups"),
         (user.len(), MAX_RULES, "rules"),
         (sources, MAX_PREFIXES, "source addresses and prefixes"),
         (destinations, MAX_PREFIXES, "destination addresses and prefixes"),

@@ -4,18 +4,19 @@
 
 use std::str::FromStr;
 
+use super::arm_template::UNKNOWN_PART;
 use super::document::{Node, Position};
-use super::error::{Findings, Place, Refusal, Scope, shown};
+use super::error::{Findings, Refusal, Scope, shown};
+use super::references::{GroupReference, References, Role};
 use super::rule_fields::{Given, RuleFields};
-use super::{TagReference, address_field, name, port_field};
+use super::{address_field, name, port_field};
 use crate::flow::{Direction, Protocol, UnknownWord};
-use crate::nsg::{
-    Access, AddressPrefix, PortSet, Priority, RuleProtocol, SecurityRule, WellKnownTag,
-};
+use crate::nsg::{Access, AddressPrefix, PortSet, Priority, RuleProtocol, SecurityRule};
 
 /// Every field that Azure itself writes into a rule.
-const KNOWN_FIELDS: [&str; 24] = [
+const KNOWN_FIELDS: [&str; 27] = [
     "access",
+    "additionalProperties",
     "description",
     "destinationAddressPrefix",
     "destinationAddressPrefixes",
@@ -24,6 +25,8 @@ const KNOWN_FIELDS: [&str; 24] = [
     "destinationPortRanges",
     "direction",
     "etag",
+    "expandedDestinationAddressPrefix",
+    "expandedSourceAddressPrefix",
     "id",
     "name",
     "priority",
@@ -42,6 +45,9 @@ const KNOWN_FIELDS: [&str; 24] = [
 ];
 
 const MAX_DESCRIPTION: usize = 140;
+
+/// Azure's limit (nsg-semantics.md section 1).
+const MAX_GROUPS_OF_SIDE: usize = 10;
 
 /// Whether a rule stands in `securityRules` or in `defaultSecurityRules`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +68,17 @@ impl Kind {
     }
 }
 
+/// Who wrote a document, which decides how strictly its rules are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// A person: a field nobody knows is a mistake.
+    Handwritten,
+    /// Azure, of the rules as they were set.
+    Resource,
+    /// Azure, of the rules in force: tags are expanded in place, so lists hold what no user may write there.
+    Effective,
+}
+
 /// A rule, and what can be said of it even where something is wrong with it.
 #[derive(Debug)]
 pub(super) struct LoadedRule {
@@ -77,8 +94,8 @@ pub(super) struct LoadedRule {
     pub(super) position: Position,
     /// Where its priority stands.
     pub(super) priority_position: Position,
-    /// Which published service tags it names.
-    pub(super) tags: Vec<TagReference>,
+    /// Which service tags and application security groups it names.
+    pub(super) references: References,
 }
 
 /// The fields of one side of a rule.
@@ -112,7 +129,7 @@ pub(super) fn load(
     kind: Kind,
     index: usize,
     group: &Scope,
-    is_handwritten: bool,
+    dialect: Dialect,
     findings: &mut Findings,
 ) -> Option<LoadedRule> {
     let rule = Some(format!("{}[{index}]", kind.field()));
@@ -120,21 +137,22 @@ pub(super) fn load(
     let before = findings.refused();
     let mut fields = RuleFields::of(node, scope, findings)?;
     let name = fields.name();
-    fields.refuse_unknown_fields(is_handwritten);
+    fields.refuse_unknown_fields(dialect == Dialect::Handwritten);
     fields.warn_of_long_description();
     let priority = fields.priority(kind);
     let direction = fields.word("direction", known_word::<Direction>);
-    let mut tags = Vec::new();
-    let rule = fields.rule(kind, name.clone(), priority.zip(direction), &mut tags);
+    let mut references = References::default();
+    let order = priority.zip(direction);
+    let rule = fields.rule((kind, dialect), name.clone(), order, &mut references);
     let is_clean = fields.findings.refused() == before;
     Some(LoadedRule {
         rule: rule.filter(|_| is_clean),
         name,
-        order: priority.zip(direction),
+        order,
         position: node.position,
         priority_position: fields.position_of("priority"),
         scope: fields.scope,
-        tags,
+        references,
     })
 }
 
@@ -153,7 +171,7 @@ fn access(text: &str) -> Result<Access, Refusal> {
     }
 }
 
-fn protocol(text: &str) -> Result<RuleProtocol, Refusal> {
+pub(super) fn protocol(text: &str) -> Result<RuleProtocol, Refusal> {
     if super::is_any(text) {
         return Ok(RuleProtocol::Any);
     }
@@ -179,19 +197,25 @@ impl RuleFields<'_, '_> {
     /// Reads what a rule says, so that every bad field is noted before the first one ends the attempt.
     fn rule(
         &mut self,
-        kind: Kind,
+        (kind, dialect): (Kind, Dialect),
         name: Option<String>,
         order: Option<(Priority, Direction)>,
-        tags: &mut Vec<TagReference>,
+        references: &mut References,
     ) -> Option<SecurityRule> {
         let access = self.word("access", access);
         let protocol = self.word("protocol", protocol);
         let id = self.id();
-        let source = self.addresses(&SOURCE, tags);
+        let (source_role, destination_role) = match order {
+            Some((_, Direction::Outbound)) => (Role::Local, Role::Remote),
+            _ => (Role::Remote, Role::Local),
+        };
+        let source = self.addresses((&SOURCE, source_role), dialect, references);
         let source_ports = self.ports(&SOURCE);
-        let destination = self.addresses(&DESTINATION, tags);
+        let destination = self.addresses((&DESTINATION, destination_role), dialect, references);
         let destination_ports = self.ports(&DESTINATION);
-        self.refuse_mixed_families(source.as_deref(), destination.as_deref());
+        if dialect != Dialect::Effective {
+            self.refuse_mixed_families(source.as_deref(), destination.as_deref());
+        }
         let (priority, direction) = order?;
         Some(SecurityRule {
             name: name?,
@@ -291,11 +315,14 @@ impl RuleFields<'_, '_> {
 
     fn addresses(
         &mut self,
-        side: &Side,
-        tags: &mut Vec<TagReference>,
+        (side, role): (&Side, Role),
+        dialect: Dialect,
+        references: &mut References,
     ) -> Option<Vec<AddressPrefix>> {
         let given = self.given(side.prefix, side.prefixes)?;
-        self.refuse_application_security_groups(side, &given)?;
+        if let Some(groups) = self.application_security_groups(side, role, &given, references)? {
+            return Some(groups);
+        }
         match given {
             Given::Nothing => {
                 self.refuse_missing(side.prefix, side.prefixes);
@@ -303,7 +330,7 @@ impl RuleFields<'_, '_> {
             }
             Given::One(field, text, position) => match address_field::single(text) {
                 Ok(prefix) => {
-                    tags.extend(self.tag_reference(field, &prefix, position));
+                    self.note_tag(field, &prefix, position, references);
                     Some(vec![prefix])
                 }
                 Err(refusal) => {
@@ -311,6 +338,13 @@ impl RuleFields<'_, '_> {
                     None
                 }
             },
+            Given::List(_, list) if dialect == Dialect::Effective => {
+                let prefixes = self.each(side.prefixes, &list, address_field::single)?;
+                for (prefix, (_, position)) in prefixes.iter().zip(&list) {
+                    self.note_tag(side.prefixes, prefix, *position, references);
+                }
+                Some(prefixes)
+            }
             Given::List(position, list) => {
                 let networks = self.each(side.prefixes, &list, address_field::listed)?;
                 if let Err(refusal) = address_field::refuse_overlap(&networks) {
@@ -321,36 +355,87 @@ impl RuleFields<'_, '_> {
         }
     }
 
-    /// Application security groups have no meaning here yet: a rule that names one is refused, never widened.
-    fn refuse_application_security_groups(&mut self, side: &Side, given: &Given<'_>) -> Option<()> {
+    /// Reads the application security groups of one side; `Some(None)` where there are none.
+    fn application_security_groups(
+        &mut self,
+        side: &Side,
+        role: Role,
+        given: &Given<'_>,
+        references: &mut References,
+    ) -> Option<Option<Vec<AddressPrefix>>> {
         let field = side.application_security_groups;
-        let Some(node) = self.get(field) else { return Some(()) };
-        if node.elements().is_some_and(<[Node]>::is_empty) {
-            return Some(());
-        }
-        let refusal = if matches!(given, Given::Nothing) {
-            Refusal::new("application security groups are not supported")
-                .hint("name the members' addresses instead")
-        } else {
-            Refusal::new("application security groups and address prefixes in one rule")
-                .hint("Azure takes one or the other on each side")
+        let Some(node) = self.get(field) else { return Some(None) };
+        let Some(elements) = node.elements() else {
+            let refusal = Refusal::new(format!("must be a list, not {}", node.kind()));
+            self.refuse(field, node.position, refusal);
+            return None;
         };
-        self.refuse(field, node.position, refusal);
-        None
+        if elements.is_empty() {
+            return Some(None);
+        }
+        if !matches!(given, Given::Nothing) {
+            let refusal = Refusal::new(
+                "application security groups and address prefixes in one rule",
+            )
+            .hint(format!(
+                "Azure takes exactly one of `{}`, `{}` and `{field}`",
+                side.prefix, side.prefixes
+            ));
+            self.refuse(field, node.position, refusal);
+            return None;
+        }
+        if elements.len() > MAX_GROUPS_OF_SIDE {
+            let message = format!(
+                "{} groups; Azure's limit for one side of a rule is {MAX_GROUPS_OF_SIDE}",
+                elements.len()
+            );
+            self.findings.warn(&self.scope, Some(field), node.position, message);
+        }
+        let groups: Vec<Option<AddressPrefix>> = elements
+            .iter()
+            .map(|element| self.group_id(field, element, role, references))
+            .collect();
+        groups.into_iter().collect::<Option<Vec<_>>>().map(Some)
     }
 
-    fn tag_reference(
+    /// Reads `{"id": "..."}`, or an id alone as people write it.
+    fn group_id(
+        &mut self,
+        field: &'static str,
+        element: &Node,
+        role: Role,
+        references: &mut References,
+    ) -> Option<AddressPrefix> {
+        let id = element.get("id").and_then(Node::text).or_else(|| element.text());
+        let Some(id) = id.filter(|id| !id.is_empty() && name::check_id(id).is_ok()) else {
+            let refusal = Refusal::new("needs the `id` of each group");
+            self.refuse(field, element.position, refusal);
+            return None;
+        };
+        // A template does not know where it is deployed; what it does know is the name.
+        let id = match id.rsplit_once('/') {
+            Some((before, name)) if before.contains(UNKNOWN_PART) => name,
+            _ => id,
+        };
+        let place = self.findings.place(&self.scope, Some(field), Some(element.position));
+        references.application_security_groups.push(GroupReference {
+            id: id.to_owned(),
+            place,
+            role,
+        });
+        Some(AddressPrefix::ApplicationSecurityGroup(id.to_owned()))
+    }
+
+    fn note_tag(
         &self,
         field: &'static str,
         prefix: &AddressPrefix,
         position: Position,
-    ) -> Option<TagReference> {
-        let AddressPrefix::ServiceTag(tag) = prefix else { return None };
-        if WellKnownTag::from_name(tag).is_some() {
-            return None;
+        references: &mut References,
+    ) {
+        if let AddressPrefix::ServiceTag(tag) = prefix {
+            references.tag(tag, self.findings.place(&self.scope, Some(field), Some(position)));
         }
-        let place: Place = self.findings.place(&self.scope, Some(field), Some(position));
-        Some(TagReference { tag: tag.clone(), place })
     }
 
     fn refuse_mixed_families(
