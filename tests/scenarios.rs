@@ -4,7 +4,12 @@
 //! Each file names its source and holds `scenarios`; each scenario has `subnet` and `nic` (a network security group),
 //! `virtualNetwork` (prefixes), and either `cases` (direction, protocol, local and remote as `address:port`, access,
 //! rule in IP flow verify's spelling, nsg, layer; a port `*` stands for every port) or `errors` (rule, field, code, a
-//! part of the message). Both the oracle and the compiled policy must give each answer.
+//! part of the message). Both the oracle and the compiled policy must give each answer. A case may also name the
+//! traffic that the `platform` handles by itself and the ids of `notes` and `assumptions`.
+//!
+//! `admin` holds collections of security admin rules, `subnetRules` rules of the subnet's group beside those of
+//! `subnet`, both in a short form (see `ModelRule`) in which `asg:NAME` is an application security group;
+//! `applicationSecurityGroups` says who its members are.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +18,7 @@
     reason = "helpers of tests fail loudly, like the tests themselves"
 )]
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -20,7 +26,11 @@ use std::path::PathBuf;
 use nsgwatch::classifier::Policy;
 use nsgwatch::flow::{Direction, FiveTuple, Ports, Protocol};
 use nsgwatch::nsg::load::{LoadError, Loaded, SourceFile, Sources, Unresolved, load};
-use nsgwatch::nsg::{Access, RuleProvenance, Verdict, evaluate};
+use nsgwatch::nsg::{
+    Access, AddressPrefix, AdminAccess, AdminRuleCollection, AppliedRules, NetworkSecurityGroup,
+    PlatformTraffic, PortRange, PortSet, Priority, RuleProtocol, RuleProvenance, SecurityAdminRule,
+    SecurityRule, Verdict, assumptions, evaluate, notes,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -55,6 +65,12 @@ struct Scenario {
     #[serde(default)]
     nic: Option<Value>,
     #[serde(default)]
+    admin: Vec<Collection>,
+    #[serde(default)]
+    subnet_rules: Vec<ModelRule>,
+    #[serde(default)]
+    application_security_groups: HashMap<String, Vec<ipnet::IpNet>>,
+    #[serde(default)]
     cases: Vec<Case>,
     #[serde(default)]
     errors: Vec<ExpectedError>,
@@ -71,6 +87,32 @@ struct Case {
     rule: Option<String>,
     nsg: Option<String>,
     layer: Option<String>,
+    platform: Option<String>,
+    #[serde(default)]
+    notes: Vec<String>,
+    /// Looked at only where given.
+    assumptions: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Collection {
+    name: String,
+    rules: Vec<ModelRule>,
+}
+
+/// A rule in short: `source` and `destination` are `*`, a prefix, a tag or `asg:NAME`; `port` is a destination port.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelRule {
+    name: String,
+    priority: u16,
+    direction: String,
+    access: String,
+    protocol: String,
+    source: String,
+    destination: String,
+    port: String,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +133,8 @@ fn every_scenario_is_answered_as_its_source_says() {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert!(paths.len() >= 21, "only {} scenario files", paths.len());
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    assert!(paths.len() >= 30, "only {} scenario files", paths.len());
     for path in paths {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let file: ScenarioFile = serde_json::from_str(&fs::read_to_string(&path).unwrap())
@@ -110,7 +153,8 @@ fn run(scenario: &Scenario, title: &str) {
         assert_refused(&outcome.expect_err(title), &scenario.errors, title);
         return;
     }
-    let rules = outcome.unwrap_or_else(|errors| panic!("{title}: {errors:#?}")).rules;
+    let mut rules = outcome.unwrap_or_else(|errors| panic!("{title}: {errors:#?}")).rules;
+    scenario.add_model_rules(&mut rules);
     let policy = Policy::compile(rules.clone(), 1).unwrap();
     for case in &scenario.cases {
         let direction: Direction = case.direction.parse().unwrap();
@@ -118,6 +162,7 @@ fn run(scenario: &Scenario, title: &str) {
             let title = format!("{title}: {direction} {tuple}");
             case.assert_answer(&evaluate(&rules, direction, &tuple), &format!("{title}: oracle"));
             case.assert_answer(&policy.classify(direction, &tuple), &format!("{title}: policy"));
+            case.assert_remarks(&rules, direction, &tuple, &title);
         }
     }
 }
@@ -161,7 +206,101 @@ fn assert_refused(errors: &[LoadError], expected: &[ExpectedError], title: &str)
     }
 }
 
+impl Scenario {
+    fn add_model_rules(&self, rules: &mut AppliedRules) {
+        for (id, members) in &self.application_security_groups {
+            let members = members.iter().copied().collect();
+            rules.application_security_groups.add_members(id, &members);
+        }
+        for Collection { name, rules: admin } in &self.admin {
+            let rules_of = admin.iter().map(ModelRule::admin).collect();
+            rules.admin.push(AdminRuleCollection { name: name.clone(), id: None, rules: rules_of });
+        }
+        if let Some(subnet) = rules.subnet.as_mut().filter(|_| !self.subnet_rules.is_empty()) {
+            let more = self.subnet_rules.iter().map(ModelRule::of_group);
+            let all = subnet.rules.drain(..).chain(more).collect();
+            *subnet = NetworkSecurityGroup::new(subnet.name.clone(), all);
+        }
+    }
+}
+
+impl ModelRule {
+    fn of_group(&self) -> SecurityRule {
+        SecurityRule {
+            name: self.name.clone(),
+            priority: Priority(self.priority),
+            direction: self.direction.parse().unwrap(),
+            access: self.access.parse().unwrap(),
+            protocol: match self.protocol.as_str() {
+                "*" => RuleProtocol::Any,
+                name => RuleProtocol::Only(name.parse().unwrap()),
+            },
+            source: vec![prefix(&self.source)],
+            source_ports: PortSet::any(),
+            destination: vec![prefix(&self.destination)],
+            destination_ports: match self.port.as_str() {
+                "*" => PortSet::any(),
+                port => {
+                    let port = port.parse().unwrap();
+                    PortSet::new(vec![PortRange { first: port, last: port }]).unwrap()
+                }
+            },
+            is_default: false,
+            id: None,
+        }
+    }
+
+    fn admin(&self) -> SecurityAdminRule {
+        let access: AdminAccess = self.access.parse().unwrap();
+        let rule = ModelRule { access: "Deny".to_owned(), ..self.clone() }.of_group();
+        SecurityAdminRule {
+            name: rule.name,
+            priority: rule.priority,
+            direction: rule.direction,
+            access,
+            protocol: rule.protocol,
+            source: rule.source,
+            source_ports: rule.source_ports,
+            destination: rule.destination,
+            destination_ports: rule.destination_ports,
+            id: None,
+        }
+    }
+}
+
+fn prefix(text: &str) -> AddressPrefix {
+    if text == "*" {
+        AddressPrefix::Any
+    } else if let Some(name) = text.strip_prefix("asg:") {
+        AddressPrefix::ApplicationSecurityGroup(name.to_owned())
+    } else if let Ok(network) = text.parse() {
+        AddressPrefix::Network(network)
+    } else {
+        AddressPrefix::ServiceTag(text.to_owned())
+    }
+}
+
 impl Case {
+    fn assert_remarks(
+        &self,
+        rules: &AppliedRules,
+        direction: Direction,
+        tuple: &FiveTuple,
+        title: &str,
+    ) {
+        let verdict = evaluate(rules, direction, tuple);
+        let platform = PlatformTraffic::of(direction, tuple, verdict.rule.as_deref());
+        assert_eq!(platform.map(PlatformTraffic::as_str), self.platform.as_deref(), "{title}");
+        let notes: Vec<_> =
+            notes(rules, direction, tuple, &verdict).iter().map(|note| note.id()).collect();
+        assert_eq!(notes, self.notes, "{title}");
+        if let Some(expected) = &self.assumptions {
+            let assumed = assumptions(rules, direction, tuple);
+            let assumed: Vec<_> = assumed.iter().map(|assumption| assumption.id()).collect();
+            assert_eq!(&assumed, expected, "{title}");
+        }
+    }
+
     fn assert_answer(&self, verdict: &Verdict, title: &str) {
         let rule = verdict.rule.as_deref();
         assert_eq!(verdict.access, self.access, "{title}: {rule:?}");

@@ -29,12 +29,14 @@
 //! - `rows`: the AND, as straight-line code of a fixed width.
 //! - `layers`: which bits belong to which group, and how the groups speak in turn.
 //! - `table`: all of it together, for one direction.
+//! - `region`: how far around a packet the answer stays the same.
 //! - `explain`: reads the same rows to say which field of which rule did not match.
 
 mod addresses;
 mod explain;
 mod layers;
 mod packed;
+mod region;
 mod rows;
 mod services;
 mod sweep;
@@ -45,6 +47,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use explain::{Explanation, FieldsMet, LayerExplanation, RuleExplanation};
+pub use region::Region;
 
 use crate::flow::{Direction, FiveTuple};
 use crate::nsg::{

@@ -4,7 +4,9 @@
 //! 4 no agent reachable, 78 the agent can not start with this configuration.
 
 mod check;
+mod explain;
 mod flows;
+mod question;
 mod run;
 mod status;
 mod terminal;
@@ -41,6 +43,8 @@ enum Command {
     Run(run::Arguments),
     /// Ask what the rules say of a packet that nobody sent
     Verify(verify::Arguments),
+    /// Say why the rules answer as they do, rule by rule and field by field
+    Explain(explain::Arguments),
     /// Check rule files: all errors at once, each with its place
     Check(check::Arguments),
     /// Show how the running agent is doing
@@ -75,6 +79,7 @@ pub fn main() -> ExitCode {
     let done = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments),

@@ -5,6 +5,7 @@
 //! [`Question`] over a channel and comes back as a value. Nothing here changes anything: the socket is read-only.
 
 pub mod client;
+pub mod explain;
 pub mod server;
 pub mod status;
 pub mod verify;

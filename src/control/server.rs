@@ -27,7 +27,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::verify::VerifyQuery;
+use super::explain::Explained;
+use super::verify::VerifyRequest;
 use super::{ErrorBody, FlowsQuery, Question};
 use crate::classifier::Policy;
 
@@ -269,8 +270,15 @@ async fn verify(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> 
         }
     };
     let policy = app.sources.policy.load();
-    match VerifyQuery::from_json(&body).and_then(|query| query.ask(&policy)) {
-        Ok(answer) => axum::Json(answer).into_response(),
+    let answer = VerifyRequest::from_json(&body).and_then(|VerifyRequest { query, explain }| {
+        Ok(if explain {
+            axum::Json(Explained::answer(&query, &policy)?).into_response()
+        } else {
+            axum::Json(query.ask(&policy)?).into_response()
+        })
+    });
+    match answer {
+        Ok(answer) => answer,
         Err(refused) => error(StatusCode::BAD_REQUEST, refused.code(), &refused.to_string()),
     }
 }

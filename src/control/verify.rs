@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::classifier::Policy;
 use crate::flow::{Direction, FiveTuple, Ports, Protocol, UnknownWord};
-use crate::nsg::{Access, Layer, Verdict};
+use crate::nsg::{Access, Layer, PlatformEffect, PlatformTraffic, Verdict, assumptions, notes};
 
 /// A port in a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +159,29 @@ struct RequestBody {
     _target_resource_id: Option<Value>,
     #[serde(rename = "targetNicResourceId")]
     _target_nic_resource_id: Option<Value>,
+    #[serde(default)]
+    explain: bool,
+}
+
+/// A request: the question, and whether the answer is to be explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyRequest {
+    /// The question.
+    pub query: VerifyQuery,
+    /// The body says `"explain": true`.
+    pub explain: bool,
+}
+
+impl VerifyRequest {
+    /// Reads Azure's request body, which may also say `"explain": true`.
+    ///
+    /// # Errors
+    /// Names the field that is missing or wrong.
+    pub fn from_json(body: &[u8]) -> Result<Self, VerifyError> {
+        let body: RequestBody =
+            serde_json::from_slice(body).map_err(|error| VerifyError::Body(error.to_string()))?;
+        Ok(Self { query: VerifyQuery::from_body(&body)?, explain: body.explain })
+    }
 }
 
 impl VerifyQuery {
@@ -224,8 +247,10 @@ impl VerifyQuery {
     /// # Errors
     /// Names the field that is missing or wrong.
     pub fn from_json(body: &[u8]) -> Result<Self, VerifyError> {
-        let body: RequestBody =
-            serde_json::from_slice(body).map_err(|error| VerifyError::Body(error.to_string()))?;
+        VerifyRequest::from_json(body).map(|request| request.query)
+    }
+
+    fn from_body(body: &RequestBody) -> Result<Self, VerifyError> {
         let protocol = word("protocol", body.protocol.as_ref())?;
         let protocol: Protocol = protocol.parse().map_err(|error| invalid("protocol", &error))?;
         let direction = word("direction", body.direction.as_ref())?;
@@ -307,6 +332,22 @@ impl VerifyQuery {
     /// # Errors
     /// Only where the source port was left open and the verdict differs between source ports.
     pub fn ask(&self, policy: &Policy) -> Result<VerifyAnswer, VerifyError> {
+        let verdict = self.verdict(policy)?;
+        Ok(VerifyAnswer::new(self, &verdict, policy))
+    }
+
+    /// Returns the direction of the packet.
+    pub(super) const fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Returns a packet that the question is about; an open source port is 0.
+    pub(super) fn packet(&self) -> FiveTuple {
+        self.tuple(0)
+    }
+
+    /// Returns what the rules say, where that does not depend on an open source port.
+    fn verdict(&self, policy: &Policy) -> Result<Verdict, VerifyError> {
         let verdict_at = |port| policy.classify(self.direction, &self.tuple(port));
         let first = verdict_at(0);
         if self.source_port_is_open() {
@@ -324,18 +365,17 @@ impl VerifyQuery {
                 }
             }
         }
-        Ok(VerifyAnswer::new(&first, policy.revision()))
+        Ok(first)
     }
 }
 
 /// Every port above 0 at which some rule of this direction may start or stop to match by its source port: between
 /// two cuts all source ports are treated alike.
 fn source_port_cuts(policy: &Policy, direction: Direction) -> BTreeSet<u16> {
-    let rules = policy.rules();
+    let layers = policy.rules().layers(direction);
+    let rules = layers.iter().flat_map(|layer| &layer.rules);
     rules
-        .groups(direction)
-        .flat_map(|(_, group)| group.rules_of(direction))
-        .flat_map(|rule| rule.source_ports.ranges())
+        .flat_map(|rule| rule.fields.source_ports.ranges())
         .flat_map(|range| [Some(range.first), range.last.checked_add(1)])
         .flatten()
         .filter(|&port| port > 0)
@@ -375,19 +415,19 @@ fn invalid(field: &'static str, error: &UnknownWord) -> VerifyError {
 pub struct VerifyAnswer {
     /// What would happen to the packet.
     pub access: Access,
-    /// `securityRules/x` or `defaultSecurityRules/x`; absent where no group applies.
+    /// `securityRules/x`, `defaultSecurityRules/x`, or the bare name of an admin rule; absent where no rule applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule_name: Option<String>,
-    /// Resource id of the rule, empty for default rules; absent where no group applies.
+    /// Resource id of the rule, empty for default rules; absent where no rule applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule_id: Option<String>,
-    /// Name of the deciding group.
+    /// Name of the deciding group or collection of admin rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_security_group: Option<String>,
     /// Resource id of the deciding group, where the rules have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_security_group_id: Option<String>,
-    /// Where the deciding group is bound.
+    /// Which layer decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer: Option<Layer>,
     /// Priority of the deciding rule.
@@ -398,11 +438,50 @@ pub struct VerifyAnswer {
     pub is_default_rule: Option<bool>,
     /// Which version of the rules answered.
     pub policy_revision: u64,
+    /// Where the platform handles such traffic by itself: how, whatever the rules say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<PlatformAnswer>,
+    /// What else to know of the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Remark>,
+    /// What is assumed because Azure's documents do not say it, and what the answer rests on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assumptions: Vec<Remark>,
+}
+
+/// Traffic that the platform handles by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlatformAnswer {
+    /// Which.
+    pub traffic: PlatformTraffic,
+    /// What becomes of it.
+    pub effect: PlatformEffect,
+}
+
+/// A remark: a word that stays the same, and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// For programs.
+    pub id: String,
+    /// For people.
+    pub message: String,
+}
+
+impl Remark {
+    fn new(id: &str, message: &str) -> Self {
+        Self { id: id.to_owned(), message: message.to_owned() }
+    }
 }
 
 impl VerifyAnswer {
-    fn new(verdict: &Verdict, policy_revision: u64) -> Self {
+    fn new(query: &VerifyQuery, verdict: &Verdict, policy: &Policy) -> Self {
         let rule = verdict.rule.as_deref();
+        let (direction, tuple) = (query.direction, query.packet());
+        let rules = policy.rules();
+        let platform = PlatformTraffic::of(direction, &tuple, rule)
+            .map(|traffic| PlatformAnswer { traffic, effect: traffic.effect() });
+        let notes = notes(rules, direction, &tuple, verdict);
+        let assumptions = assumptions(rules, direction, &tuple);
         Self {
             access: verdict.access,
             rule_name: rule.map(crate::nsg::RuleProvenance::azure_name),
@@ -412,7 +491,13 @@ impl VerifyAnswer {
             layer: rule.map(|rule| rule.layer),
             priority: rule.map(|rule| rule.priority.0),
             is_default_rule: rule.map(|rule| rule.is_default),
-            policy_revision,
+            policy_revision: policy.revision(),
+            platform,
+            notes: notes.iter().map(|note| Remark::new(note.id(), note.sentence())).collect(),
+            assumptions: assumptions
+                .iter()
+                .map(|assumption| Remark::new(assumption.id(), assumption.sentence()))
+                .collect(),
         }
     }
 }

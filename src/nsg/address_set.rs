@@ -102,11 +102,23 @@ impl Bits for u128 {
 }
 
 fn contains<B: Bits>(ranges: &[(B, B)], address: B) -> bool {
+    range_of(ranges, address).is_some()
+}
+
+fn range_of<B: Bits>(ranges: &[(B, B)], address: B) -> Option<(B, B)> {
     let after = ranges.partition_point(|&(first, _)| first <= address);
-    after
-        .checked_sub(1)
-        .and_then(|index| ranges.get(index))
-        .is_some_and(|&(_, last)| address <= last)
+    let range = after.checked_sub(1).and_then(|index| ranges.get(index)).copied();
+    range.filter(|&(_, last)| address <= last)
+}
+
+/// Returns the widest prefix that holds the address and no address before the first or behind the last; `None` where
+/// the address itself is not between them.
+#[must_use]
+pub fn widest_prefix(address: IpAddr, first: IpAddr, last: IpAddr) -> Option<IpNet> {
+    (0..=IpNet::from(address).max_prefix_len())
+        .filter_map(|length| IpNet::new(address, length).ok())
+        .map(|network| network.trunc())
+        .find(|network| first <= network.network() && network.broadcast() <= last)
 }
 
 fn join<B: Bits>(mut ranges: Vec<(B, B)>) -> Vec<(B, B)> {
@@ -148,6 +160,23 @@ fn subtract<B: Bits>(from: &[(B, B)], holes: &[(B, B)]) -> Vec<(B, B)> {
 }
 
 impl AddressSet {
+    /// Returns the widest prefix that holds the address and lies in the set; `None` where the address is not in it.
+    #[must_use]
+    pub fn prefix_around(&self, address: IpAddr) -> Option<IpNet> {
+        match address {
+            IpAddr::V4(v4) => {
+                let (first, last) = range_of(&self.v4, v4.to_bits())?;
+                let (first, last) = (Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last));
+                widest_prefix(address, first.into(), last.into())
+            }
+            IpAddr::V6(v6) => {
+                let (first, last) = range_of(&self.v6, v6.to_bits())?;
+                let (first, last) = (Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last));
+                widest_prefix(address, first.into(), last.into())
+            }
+        }
+    }
+
     /// Returns the set as the fewest CIDR prefixes, IPv4 first.
     #[must_use]
     pub fn to_prefixes(&self) -> Vec<IpNet> {
@@ -195,6 +224,25 @@ mod tests {
         assert_eq!(
             AddressSet::everything().without(&set(&["0.0.0.0/1", "::/1"])),
             set(&["128.0.0.0/1", "8000::/1"])
+        );
+    }
+
+    #[test]
+    fn the_widest_prefix_around_an_address_stays_in_the_set() {
+        let set = set(&["10.0.0.0/24", "10.0.1.0/25", "2001:db8::/32", "::/0"]);
+        for (address, expected) in [
+            ("10.0.0.9", Some("10.0.0.0/24")),
+            ("10.0.1.9", Some("10.0.1.0/25")),
+            ("10.0.1.128", None),
+            ("2001:db8::1", Some("::/0")),
+        ] {
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(set.prefix_around(address.parse().unwrap()), expected, "{address}");
+        }
+        let all = AddressSet::everything();
+        assert_eq!(
+            all.prefix_around("1.2.3.4".parse().unwrap()),
+            Some("0.0.0.0/0".parse().unwrap())
         );
     }
 

@@ -137,6 +137,7 @@ impl AdminRuleCollection {
             layer: Layer::Admin,
             priority: rule.priority,
             is_default: false,
+            platform_tags: rule.fields().platform_tags(),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Access, AddressPrefix, AdminAccess, AdminRuleCollection, AppliedRules, Layer,
     NetworkSecurityGroup, PortSet, RuleProtocol, RuleProvenance, SecurityAdminRule, SecurityRule,
+    WellKnownTag,
 };
 use crate::flow::Direction;
 
@@ -21,6 +22,18 @@ pub struct RuleFields<'a> {
     pub destination: &'a [AddressPrefix],
     /// Destination ports.
     pub destination_ports: &'a PortSet,
+}
+
+impl RuleFields<'_> {
+    /// Returns the `AzurePlatform..` tags that the fields name.
+    pub(super) fn platform_tags(&self) -> Vec<WellKnownTag> {
+        let named = |prefix: &AddressPrefix| match prefix {
+            AddressPrefix::ServiceTag(name) => WellKnownTag::from_name(name),
+            _ => None,
+        };
+        let tags = self.source.iter().chain(self.destination).filter_map(named);
+        tags.filter(|tag| tag.is_platform()).collect()
+    }
 }
 
 /// The rules of one layer and one direction, in the order of evaluation.

@@ -10,19 +10,25 @@
 mod address_set;
 mod admin;
 mod application_security_group;
+mod assumption;
 mod defaults;
 mod evaluate;
 mod layer;
 pub mod load;
+mod note;
+mod platform;
 mod service_tag;
 mod verdict;
 
-pub use address_set::AddressSet;
+pub use address_set::{AddressSet, widest_prefix};
 pub use admin::{AdminAccess, AdminRuleCollection, SecurityAdminRule};
 pub use application_security_group::ApplicationSecurityGroups;
+pub use assumption::{Assumption, assumptions};
 pub use defaults::default_security_rules;
 pub use evaluate::{Match, address_field_matches, evaluate};
 pub use layer::{LayerRule, RuleFields, RuleLayer};
+pub use note::{Note, notes};
+pub use platform::{PlatformEffect, PlatformTraffic};
 pub use service_tag::{AZURE_HOST_ADDRESS, ServiceTags, WellKnownTag};
 pub use verdict::{Access, Layer, RuleProvenance, Verdict};
 
@@ -285,6 +291,7 @@ impl NetworkSecurityGroup {
             layer,
             priority: rule.priority,
             is_default: rule.is_default,
+            platform_tags: rule.fields().platform_tags(),
         })
     }
 }

@@ -1,12 +1,13 @@
 //! What a service tag's name stands for. Names compare in any letter case; an unknown name is never an empty set.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::AddressSet;
+use super::platform::{INSTANCE_METADATA_ADDRESS, LICENSING_ADDRESSES};
 
 /// The address that Azure's host answers on in every virtual network: probes, DNS, the VM agent's wire server.
 /// Source: Microsoft, *What is IP address 168.63.129.16*.
@@ -31,7 +32,7 @@ const NOT_INTERNET_V4: [&str; 10] = [
 const GLOBAL_UNICAST_V6: &str = "2000::/3";
 
 /// A tag whose meaning does not come from the published file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WellKnownTag {
     /// The virtual network's address space, and the host address with it.
     VirtualNetwork,
@@ -39,6 +40,12 @@ pub enum WellKnownTag {
     Internet,
     /// The address that health probes come from.
     AzureLoadBalancer,
+    /// Azure's name server: the host address.
+    AzurePlatformDns,
+    /// The instance metadata service.
+    AzurePlatformImds,
+    /// Licensing and key management for Windows.
+    AzurePlatformLkm,
 }
 
 impl WellKnownTag {
@@ -55,9 +62,18 @@ impl WellKnownTag {
             ("virtualnetwork", Self::VirtualNetwork),
             ("internet", Self::Internet),
             ("azureloadbalancer", Self::AzureLoadBalancer),
+            ("azureplatformdns", Self::AzurePlatformDns),
+            ("azureplatformimds", Self::AzurePlatformImds),
+            ("azureplatformlkm", Self::AzurePlatformLkm),
         ]
         .into_iter()
         .find_map(|(word, tag)| is(word).then_some(tag))
+    }
+
+    /// Says whether rules reach traffic by this tag that is exempt from them otherwise.
+    #[must_use]
+    pub const fn is_platform(self) -> bool {
+        matches!(self, Self::AzurePlatformDns | Self::AzurePlatformImds | Self::AzurePlatformLkm)
     }
 }
 
@@ -66,22 +82,28 @@ impl WellKnownTag {
 pub struct ServiceTags {
     virtual_network: Arc<AddressSet>,
     internet: Arc<AddressSet>,
-    azure_load_balancer: Arc<AddressSet>,
+    internet_is_supplied: bool,
+    azure_host: Arc<AddressSet>,
+    instance_metadata: Arc<AddressSet>,
+    licensing: Arc<AddressSet>,
     published: HashMap<String, Arc<AddressSet>>,
 }
 
 impl ServiceTags {
-    /// Makes the three well-known tags from the virtual network's prefixes. The host address is always part of the
+    /// Makes the well-known tags from the virtual network's prefixes. The host address is always part of the
     /// virtual network, as in Azure's own expansion (nsg-semantics.md section 6).
     #[must_use]
     pub fn new(virtual_network: impl IntoIterator<Item = IpNet>) -> Self {
-        let host = IpNet::from(std::net::IpAddr::V4(AZURE_HOST_ADDRESS));
+        let host = IpNet::from(IpAddr::V4(AZURE_HOST_ADDRESS));
         let virtual_network: AddressSet = virtual_network.into_iter().chain([host]).collect();
         let internet = public_addresses().without(&virtual_network);
         Self {
             virtual_network: Arc::new(virtual_network),
             internet: Arc::new(internet),
-            azure_load_balancer: Arc::new([host].into_iter().collect()),
+            internet_is_supplied: false,
+            azure_host: Arc::new([host].into_iter().collect()),
+            instance_metadata: Arc::new(addresses(&[INSTANCE_METADATA_ADDRESS])),
+            licensing: Arc::new(addresses(&LICENSING_ADDRESSES)),
             published: HashMap::new(),
         }
     }
@@ -90,7 +112,14 @@ impl ServiceTags {
     #[must_use]
     pub fn with_internet(mut self, prefixes: impl IntoIterator<Item = IpNet>) -> Self {
         self.internet = Arc::new(prefixes.into_iter().collect());
+        self.internet_is_supplied = true;
         self
+    }
+
+    /// Says whether what `Internet` stands for was supplied, and not derived from the virtual network.
+    #[must_use]
+    pub const fn internet_is_supplied(&self) -> bool {
+        self.internet_is_supplied
     }
 
     /// Adds a tag of the published file.
@@ -104,7 +133,11 @@ impl ServiceTags {
         match WellKnownTag::from_name(name) {
             Some(WellKnownTag::VirtualNetwork) => Some(&self.virtual_network),
             Some(WellKnownTag::Internet) => Some(&self.internet),
-            Some(WellKnownTag::AzureLoadBalancer) => Some(&self.azure_load_balancer),
+            Some(WellKnownTag::AzureLoadBalancer | WellKnownTag::AzurePlatformDns) => {
+                Some(&self.azure_host)
+            }
+            Some(WellKnownTag::AzurePlatformImds) => Some(&self.instance_metadata),
+            Some(WellKnownTag::AzurePlatformLkm) => Some(&self.licensing),
             None => self.published.get(&name.to_ascii_lowercase()),
         }
     }
@@ -115,6 +148,10 @@ impl Default for ServiceTags {
     fn default() -> Self {
         Self::new([])
     }
+}
+
+fn addresses(list: &[Ipv4Addr]) -> AddressSet {
+    list.iter().map(|address| IpNet::from(IpAddr::V4(*address))).collect()
 }
 
 fn public_addresses() -> AddressSet {

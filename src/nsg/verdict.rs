@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Priority;
+use super::{Priority, WellKnownTag};
 use crate::flow::UnknownWord;
 
 /// What a rule, or all rules together, say of a packet.
@@ -101,6 +101,8 @@ pub struct RuleProvenance {
     pub priority: Priority,
     /// One of the six default rules.
     pub is_default: bool,
+    /// The `AzurePlatform..` tags that the rule names: with them it decides about traffic that is exempt otherwise.
+    pub platform_tags: Vec<WellKnownTag>,
 }
 
 impl RuleProvenance {

@@ -11,6 +11,8 @@
 //! | `security_rule.layer` | `subnet`, `nic`: where the group is bound; `admin`: a security admin rule | with a rule |
 //! | `security_rule.priority` | number | with a rule |
 //! | `security_rule.default` | `true` for one of the six default rules | with a rule |
+//! | `platform.traffic` | what Azure handles by itself: `wire_server`, `dns`, `instance_metadata`, `licensing`, `dhcp`, `broadcast`, `multicast`, `tunnel`, `reserved_port` | of such traffic |
+//! | `platform.effect` | what becomes of it whatever the rules say: `exempt` (it passes), `unsupported` (no virtual network carries it) | of such traffic |
 //! | `network.transport` | `tcp`, `udp`, `icmp`, `icmpv6`, `esp`, `ah`, else the protocol's number as a string | always |
 //! | `network.type` | `ipv4`, `ipv6` | always |
 //! | `network.interface.name` | the interface | always |
@@ -33,7 +35,7 @@ use std::time::{Duration, SystemTime};
 use super::escape::push_json;
 use crate::engine::{Event, FlowRecord};
 use crate::flow::Timestamp;
-use crate::nsg::RuleProvenance;
+use crate::nsg::{PlatformTraffic, RuleProvenance};
 
 /// Rules kept in rendered form; beyond it all are forgotten and rendered again.
 const MOST_RULES: usize = 8192;
@@ -105,6 +107,7 @@ impl JsonLines {
         if let Some(rule) = &flow.verdict.rule {
             self.push_rule(out, rule);
         }
+        push_platform(out, flow);
         self.push_network(out, flow);
     }
 
@@ -154,6 +157,17 @@ impl JsonLines {
         out.push_str(&self.interface);
         push_end_point(out, "source", tuple.source, tuple.ports.source());
         push_end_point(out, "destination", tuple.destination, tuple.ports.destination());
+    }
+}
+
+fn push_platform(out: &mut String, flow: &FlowRecord) {
+    let deciding = flow.verdict.rule.as_deref();
+    if let Some(traffic) = PlatformTraffic::of(flow.direction, &flow.tuple, deciding) {
+        out.push_str(",\"platform.traffic\":\"");
+        out.push_str(traffic.as_str());
+        out.push_str("\",\"platform.effect\":\"");
+        out.push_str(traffic.effect().as_str());
+        out.push('"');
     }
 }
 

@@ -26,6 +26,7 @@ fn rule(name: &str) -> Arc<RuleProvenance> {
         layer: Layer::Nic,
         priority: Priority(300),
         is_default: false,
+        platform_tags: Vec::new(),
     })
 }
 
@@ -86,7 +87,8 @@ fn a_flow_that_ended_also_tells_its_traffic_and_why() {
         json_line(&Event::end(flow, EndReason::Idle)),
         concat!(
             r#"{"timestamp":"2026-01-01T00:00:00.234567890Z","event":"flow_end","access":"Allow","#,
-            r#""direction":"Inbound","network.transport":"47","network.type":"ipv6","#,
+            r#""direction":"Inbound","platform.traffic":"tunnel","platform.effect":"unsupported","#,
+            r#""network.transport":"47","network.type":"ipv6","#,
             r#""network.interface.name":"eth0","source.address":"2001:db8::1","#,
             r#""destination.address":"2001:db8::2","packets.to_destination":12,"#,
             r#""packets.to_source":10,"bytes.to_destination":1800,"bytes.to_source":5000,"#,
@@ -178,6 +180,7 @@ fn any_flow() -> impl Strategy<Value = FlowRecord> {
                     layer: if is_default { Layer::Subnet } else { Layer::Nic },
                     priority: Priority(priority),
                     is_default,
+                    platform_tags: Vec::new(),
                 })
             });
             FlowRecord {

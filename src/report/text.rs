@@ -13,7 +13,7 @@ use std::fmt::Write;
 use super::escape::push_plain;
 use crate::engine::{EndReason, Event, FlowRecord};
 use crate::flow::Direction;
-use crate::nsg::{Access, RuleProvenance};
+use crate::nsg::{Access, PlatformTraffic, RuleProvenance};
 
 const MILLISECOND_NS: u64 = 1_000_000;
 
@@ -57,6 +57,11 @@ impl TextLines {
         }
         if let Some(reason) = event.end {
             push_end(out, flow, reason);
+        }
+        if let Some(traffic) =
+            PlatformTraffic::of(flow.direction, &flow.tuple, flow.verdict.rule.as_deref())
+        {
+            _ = write!(out, ", platform {traffic} {}", traffic.effect());
         }
         if flow.midstream {
             out.push_str(", midstream");

@@ -1,0 +1,124 @@
+//! What `verify` and `explain` share: the question's options, and where the answer comes from.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::{OutputFormat, terminal};
+use crate::capture::link;
+use crate::classifier::Policy;
+use crate::config::rule_files;
+use crate::config::{DEFAULT_SOCKET, RuleOptions};
+use crate::control::verify::{Endpoint, VerifyAnswer, VerifyError, VerifyQuery};
+use crate::flow::{Direction, Protocol};
+
+/// A packet that nobody sent.
+#[derive(Debug, clap::Args)]
+pub(super) struct Packet {
+    /// Which way the packet goes, seen from the VM: inbound or outbound
+    #[arg(long, value_parser = clap::value_parser!(Direction))]
+    direction: Direction,
+
+    /// tcp, udp, icmp, icmpv6, esp, ah or a protocol number
+    #[arg(long, value_parser = clap::value_parser!(Protocol))]
+    protocol: Protocol,
+
+    /// The VM's side: ADDRESS:PORT or [IPv6]:PORT; the source port may be `*`
+    #[arg(long, value_name = "ENDPOINT", value_parser = clap::value_parser!(Endpoint))]
+    local: Endpoint,
+
+    /// The other side
+    #[arg(long, value_name = "ENDPOINT", value_parser = clap::value_parser!(Endpoint))]
+    remote: Endpoint,
+}
+
+impl Packet {
+    /// Makes the question.
+    pub(super) fn query(&self) -> Result<VerifyQuery, VerifyError> {
+        VerifyQuery::new(self.direction, self.protocol, self.local, self.remote)
+    }
+}
+
+/// Who answers, and how the answer is printed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Asking {
+    #[command(flatten)]
+    rules: RuleOptions,
+
+    /// Socket of the agent
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub(super) socket: PathBuf,
+
+    /// How to print the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(super) output: OutputFormat,
+}
+
+impl Asking {
+    /// Says whether rules are given, so that no agent is asked.
+    pub(super) fn is_offline(&self) -> bool {
+        self.rules != RuleOptions::default()
+    }
+
+    /// Loads the rules that the options name; `None` where they are refused, which has been said.
+    pub(super) fn policy(&self) -> anyhow::Result<Option<Policy>> {
+        match rule_files::load(&self.rules, &connected_prefixes(&self.rules)) {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    terminal::complain(&format!("warning: {warning}"));
+                }
+                Ok(Some(Policy::compile(loaded.rules, 1)?))
+            }
+            Err(errors) => {
+                for error in errors.0 {
+                    terminal::complain(&format!("error: {error}"));
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The prefixes of this machine's default-route interface, as `run` takes them, where the options do not say what
+/// the virtual network is.
+fn connected_prefixes(rules: &RuleOptions) -> Vec<IpNet> {
+    if rules.virtual_network.is_some() {
+        return Vec::new();
+    }
+    let connected =
+        link::default_route().map(|interface| interface.connected_prefixes()).unwrap_or_default();
+    let list: Vec<String> = connected.iter().map(ToString::to_string).collect();
+    terminal::complain(&format!(
+        "note: VirtualNetwork is taken as {}; say otherwise with --virtual-network",
+        if list.is_empty() { "empty".to_owned() } else { list.join(" ") }
+    ));
+    connected
+}
+
+/// Says the answer in one line, and one more for each thing to know of it.
+pub(super) fn sentence(answer: &VerifyAnswer) -> String {
+    let mut text = verdict(answer);
+    if let Some(platform) = answer.platform {
+        text.push_str(&format!(
+            "\nplatform: {} traffic, {} whatever the rules say",
+            platform.traffic, platform.effect
+        ));
+    }
+    for note in &answer.notes {
+        text.push_str(&format!("\nnote: {}", note.message));
+    }
+    text
+}
+
+fn verdict(answer: &VerifyAnswer) -> String {
+    let Some(name) = &answer.rule_name else {
+        return format!("{}  (no network security group applies)", answer.access);
+    };
+    let text = format!("{}  {name}", answer.access);
+    match (&answer.network_security_group, answer.layer, answer.priority) {
+        (Some(group), Some(layer), Some(priority)) => {
+            format!("{text}  (NSG {group}, {layer}, priority {priority})")
+        }
+        _ => text,
+    }
+}
