@@ -32,7 +32,7 @@ fn parsed(text: &str) -> Parsed {
 }
 
 fn refused(text: &str) -> Vec<LoadError> {
-    parse_groups("t.json", text, Format::Json).expect_err(text)
+    super::refused(text, Format::Json)
 }
 
 /// The user's rules of the only group.

@@ -107,7 +107,8 @@ fn try_load(sources: &Sources<'_>) -> Result<AppliedRules, Vec<LoadError>> {
 }
 
 /// Templates that are refused, and why.
-const REFUSED_TEMPLATES: [(&str, &str); 2] = [
+const REFUSED_TEMPLATES: [(&str, &str); 3] = [
+    ("avd-adds-25-rules.json", "`parameters('subnets')` has no default value"),
     ("tbb-nsg-dmz.json", "is not the schema of a deployment template"),
     ("tbb-nsg-web.json", "is not the schema of a deployment template"),
 ];

@@ -2,7 +2,7 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nsgwatch::flow::{Direction, Protocol};
-use nsgwatch::nsg::load::{Format, SourceFile, Sources, load, parse_groups};
+use nsgwatch::nsg::load::{Format, SourceFile, Sources, Unresolved, load, parse_groups};
 use nsgwatch::nsg::{
     Access, AddressPrefix, NetworkSecurityGroup, PortRange, PortSet, Priority, RuleProtocol,
     SecurityRule, default_security_rules,
@@ -211,7 +211,14 @@ fn samples() -> Vec<(&'static str, Format)> {
         (include_str!("../../rules/web-tier-subnet.json"), Format::Json),
         (include_str!("../../rules/locked-down-outbound.json"), Format::Json),
         (include_str!("../../rules/database.yaml"), Format::Yaml),
+        (include_str!("samples/template.json"), Format::Json),
+        (include_str!("samples/plan.json"), Format::Json),
+        (include_str!("samples/effective.json"), Format::Json),
+        (include_str!("samples/view.json"), Format::Json),
         (include_str!("../../rules/service-tags.json"), Format::Json),
+        (include_str!("samples/admin.json"), Format::Json),
+        (include_str!("samples/interface.json"), Format::Json),
+        (include_str!("samples/members.yaml"), Format::Yaml),
     ]
 }
 
@@ -225,8 +232,24 @@ fn load_everything(text: &str) {
             }
         }
     }
-    let source = Some(SourceFile { name: "x", text, group: None });
-    let _ = load(&Sources { nic: source, service_tags: source, ..Sources::default() });
+    let file = SourceFile { name: "x", text, group: None };
+    let source = Some(file);
+    for unresolved in [Unresolved::Refuse, Unresolved::Undecided] {
+        let groups =
+            Sources { nic: source, service_tags: source, unresolved, ..Sources::default() };
+        let effective = Sources { effective: source, unresolved, ..Sources::default() };
+        let admin =
+            Sources { admin: vec![file], parameters: source, unresolved, ..Sources::default() };
+        let members = Sources {
+            interface: source,
+            application_security_groups: vec![file],
+            unresolved,
+            ..Sources::default()
+        };
+        for sources in [groups, effective, admin, members] {
+            let _ = load(&sources);
+        }
+    }
 }
 
 proptest! {
@@ -280,7 +303,26 @@ proptest! {
 
 #[test]
 fn the_samples_to_mutate_are_sound() {
-    for (text, format) in &samples()[..3] {
-        assert!(parse_groups("x", text, *format).is_ok());
+    for (text, format) in &samples()[..7] {
+        assert!(
+            parse_groups("x", text, *format).is_ok_and(|parsed| !parsed.groups.is_empty()),
+            "{text}"
+        );
     }
+    let file = |name, text| SourceFile { name, text, group: None };
+    let loaded = load(&Sources {
+        nic: Some(SourceFile {
+            group: Some("shop-nsg"),
+            ..file("t", include_str!("samples/template.json"))
+        }),
+        effective: Some(file("e", include_str!("samples/effective.json"))),
+        admin: vec![file("a", include_str!("samples/admin.json"))],
+        interface: Some(file("i", include_str!("samples/interface.json"))),
+        application_security_groups: vec![file("m.yaml", include_str!("samples/members.yaml"))],
+        ..Sources::default()
+    });
+    let rules = loaded.unwrap_or_else(|errors| panic!("{errors:#?}")).rules;
+    let collections: Vec<&str> = rules.admin.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(collections, ["basics", "m"]);
+    assert_eq!((rules.nic.unwrap().rules.len(), rules.subnet.unwrap().rules.len()), (9, 7));
 }

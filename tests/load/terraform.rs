@@ -39,7 +39,7 @@ fn parsed(text: &str) -> Parsed {
 }
 
 fn refused(text: &str) -> String {
-    let errors = parse_groups("x.json", text, Format::Json).expect_err(text);
+    let errors = super::refused(text, Format::Json);
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 

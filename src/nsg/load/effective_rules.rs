@@ -286,7 +286,7 @@ fn merged(fields: [Option<&Node>; 2]) -> impl Iterator<Item = &Node> {
     for node in fields.into_iter().flatten() {
         for one in node.elements().unwrap_or(std::slice::from_ref(node)) {
             let is_new = |known: &&Node| known.value != one.value;
-            if one.text() != Some("") && all.iter().all(|known| is_new(known)) {
+            if one.text() != Some("") && all.iter().all(is_new) {
                 all.push(one);
             }
         }

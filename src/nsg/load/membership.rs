@@ -62,22 +62,17 @@ pub(super) fn all_members(root: &Node, findings: &mut Findings) -> Members {
 
 /// Reads the memberships of one interface, the one of this machine.
 pub(super) fn of_one_interface(root: &Node, findings: &mut Findings) -> Members {
-    match document_kind::of(root) {
-        Ok(DocumentKind::NetworkInterface) => {
-            if effective_rules::elements(root).len() > 1 {
-                let refusal = Refusal::new("several network interfaces")
-                    .hint("give the one of this machine: az network nic show");
-                findings.refuse(&Scope::default(), None, root.position, refusal);
-            }
-            of_interfaces(root, findings)
-        }
-        _ => {
-            let refusal = Refusal::new("not a network interface")
-                .hint("expected what `az network nic show` prints");
-            findings.refuse(&Scope::default(), None, root.position, refusal);
-            Members::new()
-        }
-    }
+    let problem = if document_kind::of(root) != Ok(DocumentKind::NetworkInterface) {
+        "not a network interface"
+    } else if effective_rules::elements(root).len() > 1 {
+        "several network interfaces"
+    } else {
+        return of_interfaces(root, findings);
+    };
+    let refusal = Refusal::new(problem)
+        .hint("give what `az network nic show` prints of this machine's interface");
+    findings.refuse(&Scope::default(), None, root.position, refusal);
+    Members::new()
 }
 
 fn of_interfaces(root: &Node, findings: &mut Findings) -> Members {

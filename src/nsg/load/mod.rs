@@ -23,6 +23,7 @@ mod port_field;
 mod references;
 mod rule_fields;
 mod rule_list;
+mod rule_sides;
 mod security_group;
 mod security_rule;
 pub mod service_tag_file;

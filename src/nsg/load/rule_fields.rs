@@ -107,16 +107,13 @@ impl<'a, 'f> RuleFields<'a, 'f> {
             if known.iter().any(|known| field.is_named(known)) {
                 continue;
             }
-            match super::name::nearest(&field.key, known.iter().copied()) {
-                Some(nearest) => {
-                    let refusal = Refusal::new(format!("is not a field of {what}"))
-                        .hint(format!("did you mean `{nearest}`?"));
-                    self.refuse(&field.key, field.key_position, refusal);
-                }
-                None => {
-                    let message = "a field this program does not know; it is not used".to_owned();
-                    self.findings.warn(&self.scope, Some(&field.key), field.key_position, message);
-                }
+            if let Some(nearest) = super::name::nearest(&field.key, known.iter().copied()) {
+                let refusal = Refusal::new(format!("is not a field of {what}"))
+                    .hint(format!("did you mean `{nearest}`?"));
+                self.refuse(&field.key, field.key_position, refusal);
+            } else {
+                let message = "a field this program does not know; it is not used".to_owned();
+                self.findings.warn(&self.scope, Some(&field.key), field.key_position, message);
             }
         }
     }

@@ -4,14 +4,14 @@
 
 use std::str::FromStr;
 
-use super::arm_template::UNKNOWN_PART;
 use super::document::{Node, Position};
 use super::error::{Findings, Refusal, Scope, shown};
-use super::references::{GroupReference, References, Role};
-use super::rule_fields::{Given, RuleFields};
-use super::{address_field, name, port_field};
+use super::name;
+use super::references::{References, Role};
+use super::rule_fields::RuleFields;
+use super::rule_sides::{DESTINATION, SOURCE};
 use crate::flow::{Direction, Protocol, UnknownWord};
-use crate::nsg::{Access, AddressPrefix, PortSet, Priority, RuleProtocol, SecurityRule};
+use crate::nsg::{Access, Priority, RuleProtocol, SecurityRule};
 
 /// Every field that Azure itself writes into a rule.
 const KNOWN_FIELDS: [&str; 27] = [
@@ -45,9 +45,6 @@ const KNOWN_FIELDS: [&str; 27] = [
 ];
 
 const MAX_DESCRIPTION: usize = 140;
-
-/// Azure's limit (nsg-semantics.md section 1).
-const MAX_GROUPS_OF_SIDE: usize = 10;
 
 /// Whether a rule stands in `securityRules` or in `defaultSecurityRules`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,31 +94,6 @@ pub(super) struct LoadedRule {
     /// Which service tags and application security groups it names.
     pub(super) references: References,
 }
-
-/// The fields of one side of a rule.
-struct Side {
-    prefix: &'static str,
-    prefixes: &'static str,
-    port_range: &'static str,
-    port_ranges: &'static str,
-    application_security_groups: &'static str,
-}
-
-const SOURCE: Side = Side {
-    prefix: "sourceAddressPrefix",
-    prefixes: "sourceAddressPrefixes",
-    port_range: "sourcePortRange",
-    port_ranges: "sourcePortRanges",
-    application_security_groups: "sourceApplicationSecurityGroups",
-};
-
-const DESTINATION: Side = Side {
-    prefix: "destinationAddressPrefix",
-    prefixes: "destinationAddressPrefixes",
-    port_range: "destinationPortRange",
-    port_ranges: "destinationPortRanges",
-    application_security_groups: "destinationApplicationSecurityGroups",
-};
 
 /// Reads a rule; `None` where it is no object at all. What is wrong with it is among the findings.
 pub(super) fn load(
@@ -292,166 +264,5 @@ impl RuleFields<'_, '_> {
                         .arm("SecurityRuleInvalidPriority")
                 })
         })
-    }
-
-    fn ports(&mut self, side: &Side) -> Option<PortSet> {
-        match self.given(side.port_range, side.port_ranges)? {
-            Given::Nothing => {
-                self.refuse_missing(side.port_range, side.port_ranges);
-                None
-            }
-            Given::One(field, text, position) => match port_field::single(text) {
-                Ok(range) => PortSet::new(vec![range]),
-                Err(refusal) => {
-                    self.refuse(field, position, refusal);
-                    None
-                }
-            },
-            Given::List(_, list) => {
-                PortSet::new(self.each(side.port_ranges, &list, port_field::listed)?)
-            }
-        }
-    }
-
-    fn addresses(
-        &mut self,
-        (side, role): (&Side, Role),
-        dialect: Dialect,
-        references: &mut References,
-    ) -> Option<Vec<AddressPrefix>> {
-        let given = self.given(side.prefix, side.prefixes)?;
-        if let Some(groups) = self.application_security_groups(side, role, &given, references)? {
-            return Some(groups);
-        }
-        match given {
-            Given::Nothing => {
-                self.refuse_missing(side.prefix, side.prefixes);
-                None
-            }
-            Given::One(field, text, position) => match address_field::single(text) {
-                Ok(prefix) => {
-                    self.note_tag(field, &prefix, position, references);
-                    Some(vec![prefix])
-                }
-                Err(refusal) => {
-                    self.refuse(field, position, refusal);
-                    None
-                }
-            },
-            Given::List(_, list) if dialect == Dialect::Effective => {
-                let prefixes = self.each(side.prefixes, &list, address_field::single)?;
-                for (prefix, (_, position)) in prefixes.iter().zip(&list) {
-                    self.note_tag(side.prefixes, prefix, *position, references);
-                }
-                Some(prefixes)
-            }
-            Given::List(position, list) => {
-                let networks = self.each(side.prefixes, &list, address_field::listed)?;
-                if let Err(refusal) = address_field::refuse_overlap(&networks) {
-                    self.refuse(side.prefixes, position, refusal);
-                }
-                Some(networks.into_iter().map(AddressPrefix::Network).collect())
-            }
-        }
-    }
-
-    /// Reads the application security groups of one side; `Some(None)` where there are none.
-    fn application_security_groups(
-        &mut self,
-        side: &Side,
-        role: Role,
-        given: &Given<'_>,
-        references: &mut References,
-    ) -> Option<Option<Vec<AddressPrefix>>> {
-        let field = side.application_security_groups;
-        let Some(node) = self.get(field) else { return Some(None) };
-        let Some(elements) = node.elements() else {
-            let refusal = Refusal::new(format!("must be a list, not {}", node.kind()));
-            self.refuse(field, node.position, refusal);
-            return None;
-        };
-        if elements.is_empty() {
-            return Some(None);
-        }
-        if !matches!(given, Given::Nothing) {
-            let refusal = Refusal::new(
-                "application security groups and address prefixes in one rule",
-            )
-            .hint(format!(
-                "Azure takes exactly one of `{}`, `{}` and `{field}`",
-                side.prefix, side.prefixes
-            ));
-            self.refuse(field, node.position, refusal);
-            return None;
-        }
-        if elements.len() > MAX_GROUPS_OF_SIDE {
-            let message = format!(
-                "{} groups; Azure's limit for one side of a rule is {MAX_GROUPS_OF_SIDE}",
-                elements.len()
-            );
-            self.findings.warn(&self.scope, Some(field), node.position, message);
-        }
-        let groups: Vec<Option<AddressPrefix>> = elements
-            .iter()
-            .map(|element| self.group_id(field, element, role, references))
-            .collect();
-        groups.into_iter().collect::<Option<Vec<_>>>().map(Some)
-    }
-
-    /// Reads `{"id": "..."}`, or an id alone as people write it.
-    fn group_id(
-        &mut self,
-        field: &'static str,
-        element: &Node,
-        role: Role,
-        references: &mut References,
-    ) -> Option<AddressPrefix> {
-        let id = element.get("id").and_then(Node::text).or_else(|| element.text());
-        let Some(id) = id.filter(|id| !id.is_empty() && name::check_id(id).is_ok()) else {
-            let refusal = Refusal::new("needs the `id` of each group");
-            self.refuse(field, element.position, refusal);
-            return None;
-        };
-        // A template does not know where it is deployed; what it does know is the name.
-        let id = match id.rsplit_once('/') {
-            Some((before, name)) if before.contains(UNKNOWN_PART) => name,
-            _ => id,
-        };
-        let place = self.findings.place(&self.scope, Some(field), Some(element.position));
-        references.application_security_groups.push(GroupReference {
-            id: id.to_owned(),
-            place,
-            role,
-        });
-        Some(AddressPrefix::ApplicationSecurityGroup(id.to_owned()))
-    }
-
-    fn note_tag(
-        &self,
-        field: &'static str,
-        prefix: &AddressPrefix,
-        position: Position,
-        references: &mut References,
-    ) {
-        if let AddressPrefix::ServiceTag(tag) = prefix {
-            references.tag(tag, self.findings.place(&self.scope, Some(field), Some(position)));
-        }
-    }
-
-    fn refuse_mixed_families(
-        &mut self,
-        source: Option<&[AddressPrefix]>,
-        destination: Option<&[AddressPrefix]>,
-    ) {
-        let prefixes = source.into_iter().chain(destination).flatten();
-        if let Err(refusal) = address_field::refuse_mixed_families(prefixes) {
-            let [singular, plural] = [DESTINATION.prefix, DESTINATION.prefixes];
-            let (field, node) = match self.get(plural).filter(|node| node.elements() != Some(&[])) {
-                Some(node) => (plural, Some(node)),
-                None => (singular, self.get(singular)),
-            };
-            let position = node.map_or(self.position, |node| node.position);
-            self.refuse(field, position, refusal);
-        }
     }
 }

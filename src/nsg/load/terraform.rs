@@ -2,7 +2,7 @@
 //!
 //! In comes the tree; out come the groups in the form of Azure's API, with the rules that are resources of their
 //! own put into their group. A value that Terraform knows only after apply is refused by its address. Source:
-//! HashiCorp, *JSON output format*; the azurerm provider's schema.
+//! Terraform's *JSON output format*; the schema of the `azurerm` provider.
 
 use std::collections::HashMap;
 
@@ -63,7 +63,8 @@ pub(super) fn groups(root: &Node, findings: &mut Findings) -> Vec<Node> {
 
 /// A group as the provider names it.
 struct Group {
-    resource_group: String,
+    /// Its resource group.
+    resources: String,
     name: String,
     address: String,
     node: Node,
@@ -127,7 +128,7 @@ impl Reader<'_, '_> {
             rules.push(rule(block));
         }
         self.groups.push(Group {
-            resource_group: text(values, "resource_group_name"),
+            resources: text(values, "resource_group_name"),
             name: text(values, "name"),
             address: address.to_owned(),
             node: values.clone(),
@@ -172,7 +173,7 @@ impl Reader<'_, '_> {
         for LooseRule { resource_group, group, rule } in std::mem::take(&mut self.rules) {
             let is_meant = |it: &&mut Group| {
                 it.name.eq_ignore_ascii_case(&group)
-                    && it.resource_group.eq_ignore_ascii_case(&resource_group)
+                    && it.resources.eq_ignore_ascii_case(&resource_group)
             };
             if let Some(group) = self.groups.iter_mut().find(is_meant) {
                 group.rules.push(rule);

@@ -11,7 +11,7 @@ mod scope;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use self::scope::{Budget, Scope as Names, Unresolved};
+use self::scope::{Budget, NO_DEFAULT, Scope as Names, Unresolved};
 use super::document::{Field, Node, Value};
 use super::error::{Findings, Refusal, Scope, shown};
 
@@ -274,7 +274,7 @@ impl Reader<'_, '_> {
                 }
             }
         }
-        is_whole.then(|| Node { position: rule.position, value: Value::Object(fields) })
+        is_whole.then_some(Node { position: rule.position, value: Value::Object(fields) })
     }
 
     /// Keeps a rule that stands outside of its group; without a group its name is `group/rule`.
@@ -358,9 +358,12 @@ impl Reader<'_, '_> {
     }
 
     fn refuse_in(&mut self, scope: &Scope, unresolved: Unresolved, path: &str) {
-        let refusal = Refusal::new(unresolved.message).hint(
-            "give what Azure has in force, as `az network nsg show` prints it, or parameter values",
-        );
+        let hint = if unresolved.message.ends_with(NO_DEFAULT) {
+            "give its value in a parameters file: --parameters"
+        } else {
+            "give the group as Azure has it: az network nsg show"
+        };
+        let refusal = Refusal::new(unresolved.message).hint(hint);
         let field = format!("{path}{}", unresolved.path);
         self.findings.refuse(scope, Some(&field), unresolved.position, refusal);
     }

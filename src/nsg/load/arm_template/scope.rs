@@ -19,6 +19,9 @@ const MAX_DEPTH: usize = 128;
 /// The most copies that one loop makes, as Azure has it.
 const MAX_COPIES: i64 = 800;
 
+/// How the reason ends where a parameter has no value.
+pub(super) const NO_DEFAULT: &str = "has no default value";
+
 /// Why a place of a template can not be resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unresolved {
@@ -269,7 +272,7 @@ impl<'t> Scope<'t> {
             declared.ok_or_else(|| format!("there is no parameter `{}`", shown(name)))?;
         let default = declared
             .get("defaultValue")
-            .ok_or_else(|| format!("`parameters('{}')` has no default value", shown(name)))?;
+            .ok_or_else(|| format!("`parameters('{}')` {NO_DEFAULT}", shown(name)))?;
         self.named("parameters", name, default)
     }
 
