@@ -22,4 +22,5 @@ pub mod flow_table;
 pub mod nsg;
 pub mod packet;
 pub mod privilege;
+pub mod replay;
 pub mod report;

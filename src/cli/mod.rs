@@ -5,6 +5,7 @@
 
 mod check;
 mod flows;
+mod replay;
 mod run;
 mod status;
 mod terminal;
@@ -21,6 +22,7 @@ Examples:
   nsgwatch run --interface eth0 --nic-nsg web-nic.json --subnet-nsg web-subnet.json
   nsgwatch verify --direction inbound --protocol tcp --local 10.0.0.4:443 --remote 203.0.113.9:50211
   nsgwatch check web-nic.json web-subnet.json
+  nsgwatch replay --local 10.0.0.4 --nic-nsg web-nic.json capture.pcapng
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Deny with `verify --exit-code`, 4 no agent reachable,
 78 the agent can not start with this configuration.";
@@ -43,6 +45,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Check rule files: all errors at once, each with its place
     Check(check::Arguments),
+    /// Judge the packets of capture files, and sum up by rule
+    Replay(replay::Arguments),
     /// Show how the running agent is doing
     Status(status::Arguments),
     /// List the flows that the running agent knows
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments),
     };
