@@ -31,6 +31,8 @@ use crate::report::RecordQueue;
 
 /// How often idle flows are looked for, in nanoseconds of packet time.
 const TICK_NS: u64 = 1_000_000_000;
+/// Packets that are judged at once: few enough to stay in the processor's cache until then.
+const BATCH: usize = 256;
 /// Flows that are ended between two hand-overs.
 const SLICE: usize = 16_384;
 /// Nothing is lost by waiting for whoever reads the records, however long it takes.
@@ -138,7 +140,7 @@ impl Replay {
             engine: Engine::new(Arc::new(policy), limits, seed),
             local_side,
             clock: PacketClock::default(),
-            packets: Vec::new(),
+            packets: Vec::with_capacity(BATCH),
             events: Vec::new(),
             queue,
             next_tick_ns: TICK_NS,
@@ -230,6 +232,9 @@ impl Replay {
                     let told = self.local_side.direction(frame.direction, &packet.tuple);
                     self.direction_assumed += u64::from(told.is_none());
                     self.packets.push((now, told.unwrap_or(Direction::Inbound), packet));
+                    if self.packets.len() == BATCH {
+                        self.judge();
+                    }
                 }
                 Err(reason) => self.engine.skip(reason),
             }
