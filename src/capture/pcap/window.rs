@@ -27,6 +27,8 @@ pub(super) struct Window {
     passing: u64,
     /// Bytes of the file (packed) that were read.
     taken: Arc<AtomicU64>,
+    /// What the system said when some bytes were there already; they come first.
+    trouble: Option<io::Error>,
 }
 
 /// Counts what is read.
@@ -63,7 +65,7 @@ impl Window {
             Box::new(whole)
         };
         let buffer = vec![0; WINDOW].into_boxed_slice();
-        Ok(Self { source, buffer, start: 0, end: 0, offset: 0, passing: 0, taken })
+        Ok(Self { source, buffer, start: 0, end: 0, offset: 0, passing: 0, taken, trouble: None })
     }
 
     /// The bytes in memory.
@@ -100,6 +102,9 @@ impl Window {
     /// # Errors
     /// What the system says; a gzip file that ends early is an end and no error.
     pub(super) fn fill(&mut self) -> io::Result<usize> {
+        if let Some(error) = self.trouble.take() {
+            return Err(error);
+        }
         while self.passing > 0 {
             self.start = 0;
             self.end = self.read_at(0)?;
@@ -114,9 +119,14 @@ impl Window {
         self.start = 0;
         let before = self.end;
         while self.end < self.buffer.len() {
-            match self.read_at(self.end)? {
-                0 => break,
-                length => self.end += length,
+            match self.read_at(self.end) {
+                Ok(0) => break,
+                Ok(length) => self.end += length,
+                Err(error) if self.end > before => {
+                    self.trouble = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(self.end - before)
