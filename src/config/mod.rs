@@ -149,12 +149,12 @@ pub struct RuleOptions {
 
     /// Address space of the virtual network, peered networks included [default: the prefixes that the interface is
     /// connected to]
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', num_args = 1..)]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub virtual_network: Option<Vec<Prefix>>,
 
     /// What the tag Internet stands for, as effective rules show it [default: the public address space outside the
     /// virtual network]
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', num_args = 1.., hide_short_help = true)]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', hide_short_help = true)]
     pub internet: Option<Vec<Prefix>>,
 }
 
