@@ -1,7 +1,12 @@
 //! `nsgwatch replay`: its command line, and that it says of captured frames what the agent says of the same frames
 //! live. The live half needs root; it is skipped with a note without it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod agent;
 mod netns;
@@ -424,7 +429,11 @@ fn records_take_the_place_of_the_table_on_standard_output() {
         assert_eq!(lines[0]["network.interface.name"], "replay");
     }
     let output = folder.replay(&["--local", LOCAL, "--records", "--format", "text", "frames.pcap"]);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("22:13:20.000 start"), "{}", text(&output));
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("22:13:20.000 start"),
+        "{}",
+        text(&output)
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::ReplayError;
-use crate::capture::pcap::{CaptureFile, Frame};
+use crate::capture::pcap::{CaptureFile, Frame, STANDARD_INPUT};
 use crate::flow::{Direction, FiveTuple};
 use crate::packet::{self, LinkType};
 
@@ -86,9 +86,9 @@ impl fmt::Display for LocalSide {
         let addresses: Vec<String> = self
             .addresses
             .iter()
-            .map(|network| match network.prefix_len() == network.max_prefix_len() {
-                true => network.addr().to_string(),
-                false => network.to_string(),
+            .map(|network| {
+                let is_address = network.prefix_len() == network.max_prefix_len();
+                if is_address { network.addr().to_string() } else { network.to_string() }
             })
             .collect();
         let addresses = addresses.join(", ");
@@ -158,7 +158,7 @@ struct Sample {
 impl Sample {
     fn look_at(&mut self, path: &Path) -> Result<(), ReplayError> {
         let can_be_read_twice = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-        if !can_be_read_twice && path.exists() || path == Path::new("-") {
+        if !can_be_read_twice && path.exists() || path == Path::new(STANDARD_INPUT) {
             return Err(ReplayError::NotReadTwice { path: path.to_owned() });
         }
         let mut file = CaptureFile::open(path).map_err(ReplayError::Open)?;

@@ -31,12 +31,12 @@ pub struct RuleTotal {
 #[derive(Debug, Default)]
 pub(super) struct RuleTotals {
     /// By the address of the rule's provenance, which is kept alive so that no other can take its address.
-    by_rule:
-        HashMap<(usize, Access), (Option<Arc<RuleProvenance>>, Sums), foldhash::fast::RandomState>,
+    by_rule: HashMap<(usize, Access), Decided, foldhash::fast::RandomState>,
 }
 
 #[derive(Debug, Default)]
-struct Sums {
+struct Decided {
+    rule: Option<Arc<RuleProvenance>>,
     flows: u64,
     packets: u64,
     bytes: u64,
@@ -48,10 +48,10 @@ impl RuleTotals {
         for flow in events.iter().filter(|event| event.end.is_some()).map(|event| &event.flow) {
             let rule = &flow.verdict.rule;
             let address = rule.as_ref().map_or(0, |rule| Arc::as_ptr(rule).addr());
-            let (_, sums) = self
+            let sums = self
                 .by_rule
                 .entry((address, flow.verdict.access))
-                .or_insert_with(|| (rule.clone(), Sums::default()));
+                .or_insert_with(|| Decided { rule: rule.clone(), ..Decided::default() });
             sums.flows += 1;
             sums.packets += flow.to_destination.packets + flow.to_source.packets;
             sums.bytes += flow.to_destination.bytes + flow.to_source.bytes;
@@ -60,16 +60,19 @@ impl RuleTotals {
 
     /// Returns all totals, those with the most flows first.
     pub(super) fn sorted(self) -> Vec<RuleTotal> {
-        let total =
-            |((_, access), (rule, sums)): (_, (Option<Arc<RuleProvenance>>, Sums))| RuleTotal {
-                rule: rule.as_ref().map(|rule| rule.rule.clone()),
-                nsg: rule.as_ref().map(|rule| rule.ruleset.clone()),
-                layer: rule.as_ref().map(|rule| rule.layer),
+        let total = |((_, access), decided): ((usize, Access), Decided)| {
+            let Decided { rule, flows, packets, bytes } = decided;
+            let rule = rule.as_ref();
+            RuleTotal {
+                rule: rule.map(|rule| rule.rule.clone()),
+                nsg: rule.map(|rule| rule.ruleset.clone()),
+                layer: rule.map(|rule| rule.layer),
                 access,
-                flows: sums.flows,
-                packets: sums.packets,
-                bytes: sums.bytes,
-            };
+                flows,
+                packets,
+                bytes,
+            }
+        };
         let mut totals: Vec<RuleTotal> = self.by_rule.into_iter().map(total).collect();
         totals.sort_by(|one, other| {
             let name = |total: &RuleTotal| (total.nsg.clone(), total.rule.clone(), total.layer);

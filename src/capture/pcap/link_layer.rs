@@ -44,6 +44,7 @@ pub(super) enum LinkHeader {
 }
 
 /// A frame as it stands in the file.
+#[derive(Clone, Copy)]
 pub(super) struct RawFrame<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) direction: Option<Direction>,

@@ -243,7 +243,9 @@ impl CaptureFile {
                     return Err(PcapError::Empty { path: path.to_owned() });
                 }
                 Opened::No => {
-                    let found = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+                    let first: Vec<String> =
+                        bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+                    let found = first.join(" ");
                     return Err(PcapError::NotACapture { path: path.to_owned(), found });
                 }
             }

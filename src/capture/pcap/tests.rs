@@ -281,8 +281,8 @@ fn pcapng_time_has_the_unit_and_the_offset_of_its_interface() {
             (put.option(9, &[0]), u64::MAX, u64::MAX),
             (put.option(9, &[12]), 7_000, 7),
             (put.option(9, &[28]), u64::MAX, 1),
-            (put.option(9, &[0x80 | 10]), 1536, 1_500_000_000),
-            (put.option(9, &[0x80 | 63]), 1 << 62, 500_000_000),
+            (put.option(9, &[0x8a]), 1536, 1_500_000_000),
+            (put.option(9, &[0xbf]), 1 << 62, 500_000_000),
             (put.option(9, &[0x80]), u64::MAX, u64::MAX),
             ([put.option(2, b"eth0"), put.option(9, &[9]), offset(2)].concat(), 5, 2_000_000_005),
             (offset(-1), 2_000_000, 1_000_000_000),
@@ -423,7 +423,7 @@ fn what_is_no_capture_file_is_refused_with_what_it_is() {
     let put = Put(ByteOrder::Big);
     for (file, expected) in [
         (vec![], "test.pcap: the file is empty"),
-        (b"hello world, this is text".to_vec(), "it begins with 68656c6c"),
+        (b"hello world, this is text".to_vec(), "it begins with 68 65 6c 6c"),
         (b"x".to_vec(), "it begins with 78"),
         (put.classic(MICROSECONDS, 105), "test.pcap: link type 105 is not understood"),
         ([&[0x1f, 0x8b, 9], [9; 30].as_slice()].concat(), "can not read test.pcap"),
