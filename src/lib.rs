@@ -4,7 +4,7 @@
 //! # The map, in reading order
 //!
 //! Words: [`flow`]. Policy: [`nsg`], [`classifier`]. Engine: [`packet`], [`flow_table`], [`engine`]. Shell:
-//! [`report`].
+//! [`capture`], [`report`], and the stories that join the rooms: [`daemon`] live, [`replay`] over capture files.
 //!
 //! Data flows one way: words, policy, classifier, engine, shell, command line. Nothing left of the shell knows
 //! tokio, nix, files, sockets, the clock or the environment; `tests/rooms.rs` reads the `use` lines and fails on an
@@ -22,4 +22,5 @@ pub mod flow_table;
 pub mod nsg;
 pub mod packet;
 pub mod privilege;
+pub mod replay;
 pub mod report;

@@ -37,6 +37,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "replay",
+        &["flow", "nsg", "classifier", "packet", "flow_table", "engine", "capture", "report"],
+    ),
+    (
         "cli",
         &[
             "flow",
@@ -51,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "privilege",
             "daemon",
+            "replay",
         ],
     ),
 ];

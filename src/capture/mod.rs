@@ -1,12 +1,14 @@
 //! Where frames come from.
 //!
-//! An interface name comes in; frames go out, each with direction, time, VLAN tag and true length. What is in a
-//! frame is the business of [`crate::packet`]; this room never looks into one.
+//! An interface name or a path comes in; frames go out, each with time, true length, direction (of a file: where it
+//! says so). What is in a frame is the business of [`crate::packet`]; this room never looks beyond its link layer.
 //!
 //! - [`link`]: which interfaces there are, and what they are.
 //! - [`ring`]: the frames of one interface, live.
+//! - [`pcap`]: the frames of a capture file.
 
 pub mod link;
+pub mod pcap;
 pub mod ring;
 
 use std::io;

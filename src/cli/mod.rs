@@ -7,6 +7,7 @@ mod check;
 mod explain;
 mod flows;
 mod question;
+mod replay;
 mod run;
 mod status;
 mod terminal;
@@ -23,6 +24,7 @@ Examples:
   nsgwatch run --interface eth0 --nic-nsg web-nic.json --subnet-nsg web-subnet.json
   nsgwatch verify --direction inbound --protocol tcp --local 10.0.0.4:443 --remote 203.0.113.9:50211
   nsgwatch check web-nic.json web-subnet.json
+  nsgwatch replay --local 10.0.0.4 --nic-nsg web-nic.json capture.pcapng
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Deny with `verify --exit-code`, 4 no agent reachable,
 78 the agent can not start with this configuration.";
@@ -47,6 +49,10 @@ enum Command {
     Explain(explain::Arguments),
     /// Check rule files: all errors at once, each with its place
     Check(check::Arguments),
+    /// Judge the packets of capture files, and sum up by rule
+    // One value an option here, or the option would swallow the files behind it.
+    #[command(mut_arg("virtual_network", |it| it.num_args(1)), mut_arg("internet", |it| it.num_args(1)))]
+    Replay(replay::Arguments),
     /// Show how the running agent is doing
     Status(status::Arguments),
     /// List the flows that the running agent knows
@@ -81,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments),
     };

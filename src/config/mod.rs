@@ -16,6 +16,7 @@ use clap::ValueEnum;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::engine::{Limits, Timeouts};
 use crate::nsg::load::Unresolved;
 
 /// Where the configuration file is looked for when `--config` is not given.
@@ -393,7 +394,11 @@ impl Settings {
         Self::resolve(flags.clone().or(file))
     }
 
-    fn resolve(options: RunOptions) -> Result<Self, ConfigError> {
+    /// Fills in every default, without any configuration file.
+    ///
+    /// # Errors
+    /// A value is out of bounds.
+    pub fn resolve(options: RunOptions) -> Result<Self, ConfigError> {
         let span =
             |span: Option<Span>, seconds| span.map_or(Duration::from_secs(seconds), |span| span.0);
         let within = |option, value: Option<u32>, default, low, high, expected| match value {
@@ -430,6 +435,21 @@ impl Settings {
             )?,
             ring_mib: within("ring-mib", options.ring_mib, 32, 2, 1024, "from 2 to 1024")?,
         })
+    }
+
+    /// Returns how much the engine may keep.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_flows: self.max_flows as usize,
+            timeouts: Timeouts {
+                tcp: self.tcp_idle_timeout,
+                udp: self.udp_idle_timeout,
+                other: self.other_idle_timeout,
+                closed: self.closed_timeout,
+            },
+            ..Limits::default()
+        }
     }
 
     /// Says whether a change from these settings to the others takes a restart: everything but the rules does.

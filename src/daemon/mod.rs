@@ -32,8 +32,7 @@ use crate::classifier::{CompileError, Policy};
 use crate::config::rule_files::{self, RuleFileErrors};
 use crate::config::{ConfigError, Format, RuleOptions, RunOptions, Settings};
 use crate::control::server::{Server, ServerError};
-use crate::engine::{Engine, Limits};
-use crate::flow_table::Timeouts;
+use crate::engine::Engine;
 use crate::privilege::{self, PrivilegeError};
 use crate::report::{self, Output, RecordCounters, RecordWriter, ReportError, Sink};
 
@@ -155,7 +154,7 @@ pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> 
         move || reader_gone.notify_one()
     })?;
     let seed = RandomState::new().hash_one(0);
-    let engine = Engine::new(Arc::clone(&policy), limits(&settings), seed);
+    let engine = Engine::new(Arc::clone(&policy), settings.limits(), seed);
     let (commands, received) = mpsc::channel();
     let (ended, capture_ended) = oneshot::channel();
     let capture = CaptureLoop::new(ring, engine, queue, received);
@@ -202,19 +201,6 @@ fn load_policy(
 
 fn ring_settings(settings: &Settings) -> RingSettings {
     RingSettings { block_size: 1 << 20, block_count: settings.ring_mib, ..RingSettings::default() }
-}
-
-fn limits(settings: &Settings) -> Limits {
-    Limits {
-        max_flows: settings.max_flows as usize,
-        timeouts: Timeouts {
-            tcp: settings.tcp_idle_timeout,
-            udp: settings.udp_idle_timeout,
-            other: settings.other_idle_timeout,
-            closed: settings.closed_timeout,
-        },
-        ..Limits::default()
-    }
 }
 
 /// People at a terminal get text, programs get JSON, unless told otherwise.
