@@ -51,7 +51,7 @@ enum Command {
     Check(check::Arguments),
     /// Judge the packets of capture files, and sum up by rule
     // One value an option here, or the option would swallow the files behind it.
-    #[command(mut_arg("virtual_network", |it| it.num_args(1)), mut_arg("internet", |it| it.num_args(1)))]
+    #[command(mut_arg("virtual_network", |it| it.num_args(1)), mut_arg("internet", |it| it.num_args(1)), mut_arg("admin_rules", |it| it.num_args(1)), mut_arg("application_security_groups", |it| it.num_args(1)))]
     Replay(replay::Arguments),
     /// Show how the running agent is doing
     Status(status::Arguments),
