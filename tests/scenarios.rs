@@ -55,13 +55,10 @@ struct Scenario {
     #[serde(default)]
     subnet: Option<Value>,
     #[serde(default)]
-    effective: Option<Value>,
-    #[serde(default)]
-    admin: Option<Value>,
-    #[serde(default)]
     interface: Option<Value>,
+    /// Members of application security groups as a file names them; `application_security_groups` skips the loader.
     #[serde(default)]
-    application_security_groups: Option<Value>,
+    members: Option<Value>,
     #[serde(default)]
     nic: Option<Value>,
     #[serde(default)]
@@ -171,9 +168,7 @@ fn load_scenario(scenario: &Scenario) -> Result<Loaded, Vec<LoadError>> {
     let text = |value: &Option<Value>| value.as_ref().map(ToString::to_string);
     let (subnet, nic, tags) =
         (text(&scenario.subnet), text(&scenario.nic), text(&scenario.service_tags));
-    let (effective, admin) = (text(&scenario.effective), text(&scenario.admin));
-    let (interface, members) =
-        (text(&scenario.interface), text(&scenario.application_security_groups));
+    let (interface, members) = (text(&scenario.interface), text(&scenario.members));
     load(&Sources {
         subnet: source("subnet.json", subnet.as_deref()),
         nic: source("nic.json", nic.as_deref()),
@@ -181,13 +176,11 @@ fn load_scenario(scenario: &Scenario) -> Result<Loaded, Vec<LoadError>> {
         virtual_network: scenario.virtual_network.clone(),
         internet: scenario.internet.clone(),
         unresolved: scenario.unresolved.unwrap_or_default(),
-        effective: source("effective.json", effective.as_deref()),
-        admin: source("admin.json", admin.as_deref()).into_iter().collect(),
         interface: source("interface.json", interface.as_deref()),
         application_security_groups: source("members.json", members.as_deref())
             .into_iter()
             .collect(),
-        parameters: None,
+        ..Sources::default()
     })
 }
 

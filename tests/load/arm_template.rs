@@ -113,6 +113,14 @@ fn rules_stand_inside_below_and_beside_their_group() {
         expected,
         "resources by name"
     );
+    let again =
+        beside.replace("/beside", "/INSIDE").replace("\"priority\": 300", "\"priority\": 100");
+    let exported = template("", &format!("[{with_child}, {again}]"));
+    assert_eq!(
+        said(&exported),
+        [line("INSIDE", 100, "3"), line("child", 200, "2")],
+        "as `az group export` writes it"
+    );
     let stray = beside.replace("'NSG'", "'other'");
     let warnings = parsed(&template("", &format!("[{stray}, {with_child}]"))).warnings;
     assert!(

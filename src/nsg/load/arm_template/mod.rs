@@ -340,7 +340,7 @@ impl Reader<'_, '_> {
         for LooseRule { group, rule, path } in rules {
             let of = groups.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(&group));
             if let Some(list) = of.and_then(|(_, node)| rules_of(node)) {
-                list.push(rule);
+                put(list, rule);
             } else {
                 let message = format!(
                     "the group `{}` is not in this template; the rule is not used",
@@ -372,6 +372,16 @@ impl Reader<'_, '_> {
 /// Fields of a rule, or of the resource it stands in, that say nothing of packets.
 const NOT_OF_THE_RULE: [&str; 8] =
     ["description", "dependsOn", "apiVersion", "location", "condition", "copy", "comments", "tags"];
+
+/// Adds a rule, or puts it in the place of the one of its name: an exported template says each rule twice, inside of
+/// its group and beside it, and the deployment of the second replaces the first.
+fn put(rules: &mut Vec<Node>, rule: Node) {
+    let name = |rule: &Node| rule.get("name").and_then(Node::text).map(str::to_ascii_lowercase);
+    match rules.iter_mut().find(|known| name(known) == name(&rule)) {
+        Some(known) => *known = rule,
+        None => rules.push(rule),
+    }
+}
 
 fn rules_of(group: &mut Node) -> Option<&mut Vec<Node>> {
     let Value::Object(fields) = &mut group.value else { return None };
