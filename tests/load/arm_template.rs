@@ -361,6 +361,22 @@ fn a_template_that_multiplies_ends_in_bounded_time() {
 }
 
 #[test]
+fn a_template_may_have_comments_and_no_other_document_may() {
+    let text = template(
+        "/* why\n */",
+        &format!("[ // all\n{}]", group("n", "[] // none")).replace("none}}", "none\n}}"),
+    );
+    assert_eq!(parsed(&text).groups[0].group.name, "n");
+    let errors = refused(&text.replace("]", "]]"));
+    assert!(errors[0].to_string().contains("not JSON"), "{}", errors[0]);
+    assert!(
+        refused("{\"name\": \"n\", \"securityRules\": []} // x")[0]
+            .to_string()
+            .contains("not JSON")
+    );
+}
+
+#[test]
 fn a_deep_expression_is_refused_and_does_not_overflow_the_stack() {
     let chain: Vec<String> = (1..500)
         .map(|n| {

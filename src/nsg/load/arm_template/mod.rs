@@ -4,6 +4,7 @@
 //! them, with every expression resolved, or what can not be resolved with its path. Rules that stand as resources of
 //! their own are put into their group. Nothing is asked of Azure: what only a deployment knows stays unresolved.
 
+mod comments;
 mod expression;
 mod functions;
 mod scope;
@@ -11,6 +12,7 @@ mod scope;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+pub(super) use self::comments::{may_have_comments, without_comments};
 use self::scope::{Budget, NO_DEFAULT, Scope as Names, Unresolved};
 use super::document::{Field, Node, Value};
 use super::error::{Findings, Refusal, Scope, shown};
