@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::{EndReason, FlowRecord, TcpStage, Traffic};
 use crate::flow::{Direction, FiveTuple, Ports, Protocol, Timestamp};
-use crate::nsg::{Access, Layer, Priority, RuleProvenance, Verdict};
+use crate::nsg::{Access, Layer, PlatformTraffic, Priority, RuleProvenance, Verdict};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -220,6 +220,11 @@ fn expected(event: &Event) -> Value {
         record["security_rule.layer"] = json!(rule.layer.as_str());
         record["security_rule.priority"] = json!(rule.priority.0);
         record["security_rule.default"] = json!(rule.is_default);
+    }
+    let deciding = flow.verdict.rule.as_deref();
+    if let Some(traffic) = PlatformTraffic::of(flow.direction, &flow.tuple, deciding) {
+        record["platform.traffic"] = json!(traffic);
+        record["platform.effect"] = json!(traffic.effect());
     }
     if let Ports::Pair { source, destination } = flow.tuple.ports {
         record["source.port"] = json!(source);
