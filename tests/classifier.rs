@@ -285,6 +285,38 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn at_the_edges_of_a_region_the_answer_is_the_same_and_one_port_beyond_another(
+        rules in applied_rules(), packets in vec(dice(), 16)
+    ) {
+        let policy = compile(&rules);
+        let cuts = CutPoints::of(&rules);
+        for tuple in packets.iter().map(|dice| cuts.packet(dice)) {
+            let answer = |tuple| evaluate(&rules, Direction::Inbound, &tuple);
+            let own = answer(tuple);
+            let region = policy.region(Direction::Inbound, &tuple);
+            for source in [region.source.network(), region.source.broadcast()] {
+                prop_assert_eq!(&answer(FiveTuple { source, ..tuple }), &own);
+            }
+            for destination in [region.destination.network(), region.destination.broadcast()] {
+                prop_assert_eq!(&answer(FiveTuple { destination, ..tuple }), &own);
+            }
+            let (Ports::Pair { source, .. }, Some(ports)) = (tuple.ports, region.destination_ports)
+            else {
+                continue;
+            };
+            let at = |destination| answer(FiveTuple { ports: Ports::Pair { source, destination }, ..tuple });
+            prop_assert_eq!(&at(ports.first), &own);
+            prop_assert_eq!(&at(ports.last), &own);
+            if let Some(before) = ports.first.checked_sub(1) {
+                prop_assert_ne!(&at(before), &own);
+            }
+            if let Some(behind) = ports.last.checked_add(1) {
+                prop_assert_ne!(&at(behind), &own);
+            }
+        }
+    }
 }
 
 fn tuple(protocol: u8, source: &str, destination: &str, port: u16) -> FiveTuple {

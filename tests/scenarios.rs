@@ -7,8 +7,9 @@
 //! part of the message). Both the oracle and the compiled policy must give each answer. A case may also name the
 //! traffic that the `platform` handles by itself and the ids of `notes` and `assumptions`.
 //!
-//! `admin`, `effective`, `interface` and `serviceTags` hold the documents that the options of those names read;
-//! `applicationSecurityGroups` says who is a member of what.
+//! `admin` holds collections of security admin rules, `subnetRules` rules of the subnet's group beside those of
+//! `subnet`, both in a short form (see `ModelRule`) in which `asg:NAME` is an application security group;
+//! `applicationSecurityGroups` says who its members are.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@
     reason = "helpers of tests fail loudly, like the tests themselves"
 )]
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -25,7 +27,9 @@ use nsgwatch::classifier::Policy;
 use nsgwatch::flow::{Direction, FiveTuple, Ports, Protocol};
 use nsgwatch::nsg::load::{LoadError, Loaded, SourceFile, Sources, Unresolved, load};
 use nsgwatch::nsg::{
-    Access, AppliedRules, PlatformTraffic, RuleProvenance, Verdict, assumptions, evaluate, notes,
+    Access, AddressPrefix, AdminAccess, AdminRuleCollection, AppliedRules, NetworkSecurityGroup,
+    PlatformTraffic, PortRange, PortSet, Priority, RuleProtocol, RuleProvenance, SecurityAdminRule,
+    SecurityRule, Verdict, assumptions, evaluate, notes,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -51,15 +55,18 @@ struct Scenario {
     #[serde(default)]
     subnet: Option<Value>,
     #[serde(default)]
-    effective: Option<Value>,
-    #[serde(default)]
-    admin: Option<Value>,
-    #[serde(default)]
     interface: Option<Value>,
+    /// Members of application security groups as a file names them; `application_security_groups` skips the loader.
     #[serde(default)]
-    application_security_groups: Option<Value>,
+    members: Option<Value>,
     #[serde(default)]
     nic: Option<Value>,
+    #[serde(default)]
+    admin: Vec<Collection>,
+    #[serde(default)]
+    subnet_rules: Vec<ModelRule>,
+    #[serde(default)]
+    application_security_groups: HashMap<String, Vec<ipnet::IpNet>>,
     #[serde(default)]
     cases: Vec<Case>,
     #[serde(default)]
@@ -82,6 +89,27 @@ struct Case {
     notes: Vec<String>,
     /// Looked at only where given.
     assumptions: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Collection {
+    name: String,
+    rules: Vec<ModelRule>,
+}
+
+/// A rule in short: `source` and `destination` are `*`, a prefix, a tag or `asg:NAME`; `port` is a destination port.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelRule {
+    name: String,
+    priority: u16,
+    direction: String,
+    access: String,
+    protocol: String,
+    source: String,
+    destination: String,
+    port: String,
 }
 
 #[derive(Deserialize)]
@@ -122,7 +150,8 @@ fn run(scenario: &Scenario, title: &str) {
         assert_refused(&outcome.expect_err(title), &scenario.errors, title);
         return;
     }
-    let rules = outcome.unwrap_or_else(|errors| panic!("{title}: {errors:#?}")).rules;
+    let mut rules = outcome.unwrap_or_else(|errors| panic!("{title}: {errors:#?}")).rules;
+    scenario.add_model_rules(&mut rules);
     let policy = Policy::compile(rules.clone(), 1).unwrap();
     for case in &scenario.cases {
         let direction: Direction = case.direction.parse().unwrap();
@@ -139,9 +168,7 @@ fn load_scenario(scenario: &Scenario) -> Result<Loaded, Vec<LoadError>> {
     let text = |value: &Option<Value>| value.as_ref().map(ToString::to_string);
     let (subnet, nic, tags) =
         (text(&scenario.subnet), text(&scenario.nic), text(&scenario.service_tags));
-    let (effective, admin) = (text(&scenario.effective), text(&scenario.admin));
-    let (interface, members) =
-        (text(&scenario.interface), text(&scenario.application_security_groups));
+    let (interface, members) = (text(&scenario.interface), text(&scenario.members));
     load(&Sources {
         subnet: source("subnet.json", subnet.as_deref()),
         nic: source("nic.json", nic.as_deref()),
@@ -149,13 +176,11 @@ fn load_scenario(scenario: &Scenario) -> Result<Loaded, Vec<LoadError>> {
         virtual_network: scenario.virtual_network.clone(),
         internet: scenario.internet.clone(),
         unresolved: scenario.unresolved.unwrap_or_default(),
-        effective: source("effective.json", effective.as_deref()),
-        admin: source("admin.json", admin.as_deref()).into_iter().collect(),
         interface: source("interface.json", interface.as_deref()),
         application_security_groups: source("members.json", members.as_deref())
             .into_iter()
             .collect(),
-        parameters: None,
+        ..Sources::default()
     })
 }
 
@@ -171,6 +196,80 @@ fn assert_refused(errors: &[LoadError], expected: &[ExpectedError], title: &str)
         assert_eq!(error.code, expected.code.as_deref(), "{title}: {error}");
         let part = expected.message.as_deref().unwrap_or_default();
         assert!(error.to_string().contains(part), "{title}: {error}");
+    }
+}
+
+impl Scenario {
+    fn add_model_rules(&self, rules: &mut AppliedRules) {
+        for (id, members) in &self.application_security_groups {
+            let members = members.iter().copied().collect();
+            rules.application_security_groups.add_members(id, &members);
+        }
+        for Collection { name, rules: admin } in &self.admin {
+            let rules_of = admin.iter().map(ModelRule::admin).collect();
+            rules.admin.push(AdminRuleCollection { name: name.clone(), id: None, rules: rules_of });
+        }
+        if let Some(subnet) = rules.subnet.as_mut().filter(|_| !self.subnet_rules.is_empty()) {
+            let more = self.subnet_rules.iter().map(ModelRule::of_group);
+            let all = subnet.rules.drain(..).chain(more).collect();
+            *subnet = NetworkSecurityGroup::new(subnet.name.clone(), all);
+        }
+    }
+}
+
+impl ModelRule {
+    fn of_group(&self) -> SecurityRule {
+        SecurityRule {
+            name: self.name.clone(),
+            priority: Priority(self.priority),
+            direction: self.direction.parse().unwrap(),
+            access: self.access.parse().unwrap(),
+            protocol: match self.protocol.as_str() {
+                "*" => RuleProtocol::Any,
+                name => RuleProtocol::Only(name.parse().unwrap()),
+            },
+            source: vec![prefix(&self.source)],
+            source_ports: PortSet::any(),
+            destination: vec![prefix(&self.destination)],
+            destination_ports: match self.port.as_str() {
+                "*" => PortSet::any(),
+                port => {
+                    let port = port.parse().unwrap();
+                    PortSet::new(vec![PortRange { first: port, last: port }]).unwrap()
+                }
+            },
+            is_default: false,
+            id: None,
+        }
+    }
+
+    fn admin(&self) -> SecurityAdminRule {
+        let access: AdminAccess = self.access.parse().unwrap();
+        let rule = ModelRule { access: "Deny".to_owned(), ..self.clone() }.of_group();
+        SecurityAdminRule {
+            name: rule.name,
+            priority: rule.priority,
+            direction: rule.direction,
+            access,
+            protocol: rule.protocol,
+            source: rule.source,
+            source_ports: rule.source_ports,
+            destination: rule.destination,
+            destination_ports: rule.destination_ports,
+            id: None,
+        }
+    }
+}
+
+fn prefix(text: &str) -> AddressPrefix {
+    if text == "*" {
+        AddressPrefix::Any
+    } else if let Some(name) = text.strip_prefix("asg:") {
+        AddressPrefix::ApplicationSecurityGroup(name.to_owned())
+    } else if let Ok(network) = text.parse() {
+        AddressPrefix::Network(network)
+    } else {
+        AddressPrefix::ServiceTag(text.to_owned())
     }
 }
 
@@ -199,13 +298,8 @@ impl Case {
         let rule = verdict.rule.as_deref();
         assert_eq!(verdict.access, self.access, "{title}: {rule:?}");
         assert_eq!(rule.map(RuleProvenance::azure_name), self.rule, "{title}");
-        // Where the source does not say which group it is, the scenario does not either.
-        if let Some(nsg) = &self.nsg {
-            assert_eq!(rule.map(|rule| &rule.ruleset), Some(nsg), "{title}");
-        }
-        if let Some(layer) = &self.layer {
-            assert_eq!(rule.map(|rule| rule.layer.as_str()), Some(layer.as_str()), "{title}");
-        }
+        assert_eq!(rule.map(|rule| rule.ruleset.clone()), self.nsg, "{title}");
+        assert_eq!(rule.map(|rule| rule.layer.to_string()), self.layer, "{title}");
     }
 
     /// The packets the question stands for: one, or one for each sample port.

@@ -1,5 +1,6 @@
 //! `nsgwatch flows`: the flows that the running agent knows, most recently seen first.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,9 +17,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     socket: PathBuf,
 
-    /// Only flows that are allowed, or only those that are denied
+    /// Only flows with this answer: allow, deny or undecided
     #[arg(long, value_name = "ACCESS", value_parser = clap::value_parser!(Access))]
     access: Option<Access>,
+
+    /// Only flows that this rule decided about: securityRules/NAME, UserRule_NAME, NAME, ...
+    #[arg(long, value_name = "RULE")]
+    rule: Option<String>,
 
     /// The most flows to list, at most 10000
     #[arg(long, value_name = "N", default_value_t = 100,
@@ -36,12 +41,28 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         path.push_str("&access=");
         path.push_str(access.as_str());
     }
+    if let Some(rule) = &arguments.rule {
+        path.push_str("&rule=");
+        push_escaped(&mut path, rule);
+    }
     let answer: FlowsAnswer = block_on(client::get(&arguments.socket, &path))?;
     terminal::answer(&match arguments.output {
         OutputFormat::Json => serde_json::to_string_pretty(&answer)?,
         OutputFormat::Text => table(&answer),
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Appends a value to a query; what is not plain is written as `%XX`.
+fn push_escaped(path: &mut String, value: &str) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            // Writing to a string can not fail.
+            _ = write!(path, "%{byte:02X}");
+        }
+    }
 }
 
 fn table(answer: &FlowsAnswer) -> String {

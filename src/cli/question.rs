@@ -17,19 +17,19 @@ use crate::flow::{Direction, Protocol};
 pub(super) struct Packet {
     /// Which way the packet goes, seen from the VM: inbound or outbound
     #[arg(long, value_parser = clap::value_parser!(Direction))]
-    direction: Direction,
+    pub(super) direction: Direction,
 
     /// tcp, udp, icmp, icmpv6, esp, ah or a protocol number
     #[arg(long, value_parser = clap::value_parser!(Protocol))]
-    protocol: Protocol,
+    pub(super) protocol: Protocol,
 
     /// The VM's side: ADDRESS:PORT, IPv6 in brackets; the source port may be `*`
     #[arg(long, value_name = "ENDPOINT", value_parser = clap::value_parser!(Endpoint))]
-    local: Endpoint,
+    pub(super) local: Endpoint,
 
     /// The other side
     #[arg(long, value_name = "ENDPOINT", value_parser = clap::value_parser!(Endpoint))]
-    remote: Endpoint,
+    pub(super) remote: Endpoint,
 }
 
 impl Packet {

@@ -1,10 +1,13 @@
 //! `nsgwatch verify`: asks what the rules say of a packet that nobody sent, with or without a running agent.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::question::{Asking, Packet, sentence};
-use super::{OutputFormat, block_on, exit, terminal};
+use super::{OutputFormat, batch, block_on, exit, terminal};
 use crate::control::client;
+use crate::control::verify::Endpoint;
+use crate::flow::{Direction, Protocol};
 use crate::nsg::Access;
 
 const AFTER_HELP: &str = "\
@@ -20,8 +23,30 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    #[command(flatten)]
-    packet: Packet,
+    /// Which way the packet goes, seen from the VM: inbound or outbound
+    #[arg(long, required_unless_present = "batch", value_parser = clap::value_parser!(Direction))]
+    direction: Option<Direction>,
+
+    /// tcp, udp, icmp, icmpv6, esp, ah or a protocol number
+    #[arg(long, required_unless_present = "batch", value_parser = clap::value_parser!(Protocol))]
+    protocol: Option<Protocol>,
+
+    /// The VM's side: ADDRESS:PORT or [IPv6]:PORT; the source port may be `*`
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "batch",
+          value_parser = clap::value_parser!(Endpoint))]
+    local: Option<Endpoint>,
+
+    /// The other side
+    #[arg(long, value_name = "ENDPOINT", required_unless_present = "batch",
+          value_parser = clap::value_parser!(Endpoint))]
+    remote: Option<Endpoint>,
+
+    /// Answer every line of a file (`-` is standard input): CSV with a header (direction, protocol, localIPAddress,
+    /// localPort, remoteIPAddress, remotePort) or one JSON request a line; the answers come in the same form and
+    /// order. Needs the rules as options; ends with 1 where a line can not be answered
+    #[arg(long, value_name = "FILE",
+          conflicts_with_all = ["direction", "protocol", "local", "remote", "exit_code", "output"])]
+    batch: Option<PathBuf>,
 
     #[command(flatten)]
     asking: Asking,
@@ -31,9 +56,32 @@ pub(super) struct Arguments {
     exit_code: bool,
 }
 
+impl Arguments {
+    fn packet(&self) -> Option<Packet> {
+        Some(Packet {
+            direction: self.direction?,
+            protocol: self.protocol?,
+            local: self.local?,
+            remote: self.remote?,
+        })
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let asking = &arguments.asking;
-    let query = match arguments.packet.query() {
+    if let Some(file) = &arguments.batch {
+        if !asking.is_offline() {
+            terminal::complain(
+                "error: --batch takes the rules as options, for example --nic-nsg FILE",
+            );
+            return Ok(ExitCode::from(exit::USAGE));
+        }
+        let Some(policy) = asking.policy()? else { return Ok(ExitCode::from(exit::FAILED)) };
+        return batch::run(file, &policy);
+    }
+    // Without --batch the command line demands all four.
+    let Some(packet) = arguments.packet() else { return Ok(ExitCode::from(exit::USAGE)) };
+    let query = match packet.query() {
         Ok(query) => query,
         Err(error) => {
             terminal::complain(&format!("error: {error}"));

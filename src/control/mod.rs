@@ -4,6 +4,7 @@
 //! answered from the shared policy snapshot and never touch the packet path; what needs the flow table goes out as a
 //! [`Question`] over a channel and comes back as a value. Nothing here changes anything: the socket is read-only.
 
+pub mod batch;
 pub mod client;
 pub mod explain;
 pub mod server;
@@ -31,6 +32,9 @@ pub struct FlowsQuery {
     /// Only flows with this access; any letter case.
     #[serde(default, deserialize_with = "access_in_any_case")]
     pub access: Option<Access>,
+    /// Only flows that this rule decided about; any spelling of its name.
+    #[serde(default)]
+    pub rule: Option<String>,
     /// The most flows to return; at most [`FlowsQuery::MOST`].
     #[serde(default = "FlowsQuery::default_limit")]
     pub limit: usize,
@@ -47,7 +51,7 @@ impl FlowsQuery {
 
 impl Default for FlowsQuery {
     fn default() -> Self {
-        Self { access: None, limit: Self::default_limit() }
+        Self { access: None, rule: None, limit: Self::default_limit() }
     }
 }
 

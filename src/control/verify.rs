@@ -332,7 +332,7 @@ impl VerifyQuery {
     /// # Errors
     /// Only where the source port was left open and the verdict differs between source ports.
     pub fn ask(&self, policy: &Policy) -> Result<VerifyAnswer, VerifyError> {
-        let verdict = self.verdict(policy)?;
+        let verdict = self.verdict(policy, &SourcePortCuts::of(policy))?;
         Ok(VerifyAnswer::new(self, &verdict, policy))
     }
 
@@ -347,12 +347,16 @@ impl VerifyQuery {
     }
 
     /// Returns what the rules say, where that does not depend on an open source port.
-    fn verdict(&self, policy: &Policy) -> Result<Verdict, VerifyError> {
+    pub(super) fn verdict(
+        &self,
+        policy: &Policy,
+        cuts: &SourcePortCuts,
+    ) -> Result<Verdict, VerifyError> {
         let verdict_at = |port| policy.classify(self.direction, &self.tuple(port));
         let first = verdict_at(0);
         if self.source_port_is_open() {
-            let cuts = source_port_cuts(policy, self.direction);
-            for &port in &cuts {
+            let cuts = cuts.of_direction(self.direction);
+            for &port in cuts {
                 let other = verdict_at(port);
                 if other != first {
                     let end = cuts.range(port + 1..).find(|&&next| verdict_at(next) != other);
@@ -369,8 +373,30 @@ impl VerifyQuery {
     }
 }
 
-/// Every port above 0 at which some rule of this direction may start or stop to match by its source port: between
+/// Of each direction every port above 0 at which some rule may start or stop to match by its source port: between
 /// two cuts all source ports are treated alike.
+#[derive(Debug)]
+pub(super) struct SourcePortCuts {
+    inbound: BTreeSet<u16>,
+    outbound: BTreeSet<u16>,
+}
+
+impl SourcePortCuts {
+    pub(super) fn of(policy: &Policy) -> Self {
+        Self {
+            inbound: source_port_cuts(policy, Direction::Inbound),
+            outbound: source_port_cuts(policy, Direction::Outbound),
+        }
+    }
+
+    const fn of_direction(&self, direction: Direction) -> &BTreeSet<u16> {
+        match direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
+        }
+    }
+}
+
 fn source_port_cuts(policy: &Policy, direction: Direction) -> BTreeSet<u16> {
     let layers = policy.rules().layers(direction);
     let rules = layers.iter().flat_map(|layer| &layer.rules);

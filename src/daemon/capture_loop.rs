@@ -161,7 +161,8 @@ impl CaptureLoop {
 
     /// Reads the table in slices, with the blocks that came meanwhile in between.
     fn flows(&mut self, query: &FlowsQuery) -> Vec<FlowRecord> {
-        let filter = FlowFilter { access: query.access, ..FlowFilter::default() };
+        let rule = query.rule.as_deref().and_then(|name| name.parse().ok());
+        let filter = FlowFilter { access: query.access, rule, ..FlowFilter::default() };
         let mut found = Vec::new();
         let mut from = Some(0);
         while let Some(place) = from {

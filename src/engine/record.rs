@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::tcp::TcpStage;
 use crate::flow::{Direction, FiveTuple, Protocol, Timestamp};
 use crate::flow_table::Traffic;
-use crate::nsg::{Access, Verdict};
+use crate::nsg::{Access, RuleName, Verdict};
 
 /// A flow as its initiator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Event {
 }
 
 /// Which flows are asked for; a field that is `None` takes all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FlowFilter {
     /// Only flows with this verdict.
     pub access: Option<Access>,
@@ -101,6 +101,8 @@ pub struct FlowFilter {
     pub address: Option<IpAddr>,
     /// Only flows with this port on either side.
     pub port: Option<u16>,
+    /// Only flows that this rule decided about, in whatever spelling.
+    pub rule: Option<RuleName>,
 }
 
 impl FlowFilter {
@@ -116,5 +118,9 @@ impl FlowFilter {
                 .address
                 .is_none_or(|address| tuple.source == address || tuple.destination == address)
             && self.port.is_none_or(|port| ports.contains(&Some(port)))
+            && self
+                .rule
+                .as_ref()
+                .is_none_or(|name| flow.verdict.rule.as_ref().is_some_and(|rule| name.names(rule)))
     }
 }

@@ -307,6 +307,24 @@ fn a_denied_entry_is_judged_again_under_other_rules() {
 }
 
 #[test]
+fn an_undecided_flow_is_counted_apart_and_judged_again_like_a_denied_one() {
+    let corp = SecurityRule {
+        source: vec![AddressPrefix::ServiceTag("CorpNetSaw".to_owned())],
+        ..rule("corp", Inbound, Allow, 22)
+    };
+    let mut scene = Scene::new(policy(1, vec![corp], false), 10);
+    scene.tcp(Inbound, (22, 50_000), "S");
+    scene.tcp(Inbound, (22, 50_000), "S");
+    let undecided = "Inbound tcp 203.0.113.9:50000 -> 10.0.1.4:22: Undecided by corp";
+    assert_eq!(scene.told(), [undecided]);
+    let verdicts = VerdictCounters { undecided: 1, ..VerdictCounters::default() };
+    assert_eq!(scene.engine.counters().verdicts, verdicts);
+    scene.replace(policy(2, ssh_allowed(), false));
+    scene.tcp(Inbound, (22, 50_000), "S");
+    assert_eq!(scene.told(), ["end policy_change 2/0", SSH_ALLOWED]);
+}
+
+#[test]
 fn a_denied_entry_under_another_rule_is_told_again() {
     let mut scene = Scene::new(policy(1, vec![], false), 10);
     scene.tcp(Inbound, (22, 50_000), "S");
@@ -593,12 +611,16 @@ fn flows_are_read_in_slices_and_by_filter() {
     let all = FlowFilter::default();
     assert_eq!(read(&all, usize::MAX), (60, 9));
     assert_eq!(read(&all, 20), (20, 3));
-    assert_eq!(read(&FlowFilter { access: Some(Deny), ..all }, 100).0, 30);
-    assert_eq!(read(&FlowFilter { direction: Some(Outbound), ..all }, 100).0, 30);
-    assert_eq!(read(&FlowFilter { port: Some(1007), ..all }, 100).0, 1);
-    assert_eq!(read(&FlowFilter { protocol: Some(Protocol::TCP), ..all }, 100).0, 0);
+    assert_eq!(read(&FlowFilter { access: Some(Deny), ..all.clone() }, 100).0, 30);
+    let rule = "DefaultRule_DenyAllInBound".parse().ok();
+    assert_eq!(read(&FlowFilter { rule, ..all.clone() }, 100).0, 30);
+    let rule = "securityRules/DenyAllInBound".parse().ok();
+    assert_eq!(read(&FlowFilter { rule, ..all.clone() }, 100).0, 0);
+    assert_eq!(read(&FlowFilter { direction: Some(Outbound), ..all.clone() }, 100).0, 30);
+    assert_eq!(read(&FlowFilter { port: Some(1007), ..all.clone() }, 100).0, 1);
+    assert_eq!(read(&FlowFilter { protocol: Some(Protocol::TCP), ..all.clone() }, 100).0, 0);
     let elsewhere: IpAddr = "10.9.9.9".parse().unwrap();
-    assert_eq!(read(&FlowFilter { address: Some(elsewhere), ..all }, 100).0, 0);
+    assert_eq!(read(&FlowFilter { address: Some(elsewhere), ..all.clone() }, 100).0, 0);
     assert_eq!(read(&FlowFilter { address: Some(REMOTE.parse().unwrap()), ..all }, 100).0, 60);
 }
 

@@ -221,10 +221,10 @@ fn expected(event: &Event) -> Value {
         record["security_rule.priority"] = json!(rule.priority.0);
         record["security_rule.default"] = json!(rule.is_default);
     }
-    let rule = flow.verdict.rule.as_deref();
-    if let Some(traffic) = PlatformTraffic::of(flow.direction, &flow.tuple, rule) {
-        record["platform.traffic"] = json!(traffic.as_str());
-        record["platform.effect"] = json!(traffic.effect().as_str());
+    let deciding = flow.verdict.rule.as_deref();
+    if let Some(traffic) = PlatformTraffic::of(flow.direction, &flow.tuple, deciding) {
+        record["platform.traffic"] = json!(traffic);
+        record["platform.effect"] = json!(traffic.effect());
     }
     if let Ports::Pair { source, destination } = flow.tuple.ports {
         record["source.port"] = json!(source);

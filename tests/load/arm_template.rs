@@ -113,6 +113,14 @@ fn rules_stand_inside_below_and_beside_their_group() {
         expected,
         "resources by name"
     );
+    let again =
+        beside.replace("/beside", "/INSIDE").replace("\"priority\": 300", "\"priority\": 100");
+    let exported = template("", &format!("[{with_child}, {again}]"));
+    assert_eq!(
+        said(&exported),
+        [line("INSIDE", 100, "3"), line("child", 200, "2")],
+        "as `az group export` writes it"
+    );
     let stray = beside.replace("'NSG'", "'other'");
     let warnings = parsed(&template("", &format!("[{stray}, {with_child}]"))).warnings;
     assert!(
@@ -350,6 +358,22 @@ fn a_template_that_multiplies_ends_in_bounded_time() {
         assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
         assert_eq!(errors.len(), 1, "{errors:#?}");
     }
+}
+
+#[test]
+fn a_template_may_have_comments_and_no_other_document_may() {
+    let text = template(
+        "/* why\n */",
+        &format!("[ // all\n{}]", group("n", "[] // none")).replace("none}}", "none\n}}"),
+    );
+    assert_eq!(parsed(&text).groups[0].group.name, "n");
+    let errors = refused(&text.replace("]", "]]"));
+    assert!(errors[0].to_string().contains("not JSON"), "{}", errors[0]);
+    assert!(
+        refused("{\"name\": \"n\", \"securityRules\": []} // x")[0]
+            .to_string()
+            .contains("not JSON")
+    );
 }
 
 #[test]

@@ -162,6 +162,7 @@ fn other_documents_are_named_and_not_taken_for_groups() {
         (r#"{"changeNumber": 1, "values": []}"#, "--service-tags"),
         (r#"{"name": "n", "ipConfigurations": []}"#, "--nic"),
         (r#"[{"name": "r", "sources": []}]"#, "--admin-rules"),
+        (r#"{"records": [{"flows": []}]}"#, "accepted are network security groups"),
         (r#"{"parameters": {}, "responses": {"200": {}}}"#, "`body`"),
         (
             r#"{"$schema": "https://example.com/buildingBlocks.json"}"#,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::control::explain::{Explained, MatchedBy};
 use crate::nsg::{
     AddressPrefix, AppliedRules, NetworkSecurityGroup, PortRange, PortSet, Priority, RuleProtocol,
     SecurityRule, ServiceTags, default_security_rules,
@@ -171,4 +172,85 @@ fn a_question_survives_the_way_over_the_socket() {
     )
     .unwrap();
     assert_eq!(VerifyQuery::from_json(query.to_json().to_string().as_bytes()), Ok(query));
+}
+
+fn explain(policy: &Policy, direction: Direction, local: &str, remote: &str) -> Explained {
+    let (local, remote) = (local.parse().unwrap(), remote.parse().unwrap());
+    let query = VerifyQuery::new(direction, Protocol::TCP, local, remote).unwrap();
+    Explained::answer(&query, policy).unwrap()
+}
+
+fn allow_web() -> SecurityRule {
+    SecurityRule {
+        name: "allow-web".into(),
+        direction: Direction::Inbound,
+        access: Access::Allow,
+        protocol: RuleProtocol::Only(Protocol::TCP),
+        source: vec![AddressPrefix::ServiceTag("Internet".into())],
+        source_ports: PortSet::any(),
+        destination: vec![AddressPrefix::Network("10.0.0.0/24".parse().unwrap())],
+        destination_ports: PortSet::new(vec![PortRange { first: 440, last: 443 }]).unwrap(),
+        ..deny_from_ports(0, 0)
+    }
+}
+
+#[test]
+fn an_explanation_shows_every_rule_asked_with_azures_five_booleans() {
+    let explained =
+        explain(&policy(vec![allow_web()]), Direction::Inbound, "10.0.0.4:443", "10.0.9.9:5000");
+    let [layer] = explained.layers.as_slice() else { panic!("{explained:#?}") };
+    let [web, vnet] = layer.rules.as_slice() else { panic!("{explained:#?}") };
+    assert_eq!((web.rule_name.as_str(), web.matched), ("securityRules/allow-web", Some(false)));
+    assert!(web.protocol_matched && web.source_port_matched && web.destination_port_matched);
+    assert_eq!((web.source_matched, web.destination_matched), (Some(false), Some(true)));
+    let value =
+        |by: &Option<MatchedBy>| by.as_ref().map(|by| (by.value.clone(), by.prefix.clone()));
+    assert_eq!(value(&web.destination_matched_by), Some(("10.0.0.0/24".into(), None)));
+    assert_eq!(vnet.matched, Some(true));
+    let tag = Some(("VirtualNetwork".into(), Some("10.0.0.0/16".into())));
+    assert_eq!(value(&vnet.source_matched_by), tag);
+    assert_eq!(explained.nearest_allow, None, "it is allowed");
+}
+
+#[test]
+fn a_denial_names_the_first_allow_that_one_field_kept_from_matching() {
+    let explained = explain(
+        &policy(vec![allow_web()]),
+        Direction::Inbound,
+        "10.0.0.4:8443",
+        "203.0.113.9:5000",
+    );
+    let nearest = explained.nearest_allow.unwrap();
+    assert_eq!(nearest.rule_name, "securityRules/allow-web");
+    assert_eq!(nearest.field, "destinationPort");
+    assert_eq!((nearest.expected.as_str(), nearest.actual.as_str()), ("440-443", "8443"));
+}
+
+#[test]
+fn the_region_of_the_same_answer_ends_where_another_rule_decides() {
+    let policy = policy(vec![allow_web(), deny_from_ports(1000, 2000)]);
+    let web = explain(&policy, Direction::Inbound, "10.0.0.4:443", "203.0.113.9:5000").same_answer;
+    assert_eq!(web.destination_port_range.as_deref(), Some("440-443"));
+    assert_eq!(web.source_port_range.as_deref(), Some("*"));
+    assert_eq!(web.destination_address_prefix, "10.0.0.0/24");
+    // 192.168.0.0/16 is below, 224.0.0.0/4 above: neither is Internet.
+    assert_eq!(web.source_address_prefix, "200.0.0.0/5");
+    let out = explain(&policy, Direction::Outbound, "10.0.0.4:2001", "203.0.113.9:443").same_answer;
+    assert_eq!(out.source_port_range.as_deref(), Some("2001-65535"));
+    assert_eq!(out.destination_port_range.as_deref(), Some("*"));
+}
+
+#[test]
+fn an_explanation_survives_the_way_over_the_socket() {
+    let explained = explain(
+        &policy(vec![allow_web()]),
+        Direction::Inbound,
+        "10.0.0.4:8443",
+        "203.0.113.9:5000",
+    );
+    let text = serde_json::to_string(&explained).unwrap();
+    assert_eq!(serde_json::from_str::<Explained>(&text).unwrap(), explained);
+    let body = br#"{"direction":"Inbound","protocol":"tcp","localPort":22,"remotePort":"*",
+        "localIPAddress":"10.0.0.4","remoteIPAddress":"203.0.113.9","explain":true}"#;
+    assert!(VerifyRequest::from_json(body).unwrap().explain);
 }

@@ -59,7 +59,21 @@ pub(super) fn of(root: &Node) -> Result<DocumentKind, Refusal> {
     }
     let list = root.get("value").unwrap_or(root);
     let element = list.elements().map_or(Some(list), <[Node]>::first);
-    Ok(element.and_then(element_kind).unwrap_or(DocumentKind::SecurityGroups))
+    match element {
+        Some(element) if element_kind(element).is_none() && is_foreign(element) => {
+            Err(Refusal::new("a document of a kind that is not known").hint(ACCEPTED))
+        }
+        element => Ok(element.and_then(element_kind).unwrap_or(DocumentKind::SecurityGroups)),
+    }
+}
+
+/// Says whether an object has nothing at all of a group, not even a misspelled list of rules.
+fn is_foreign(element: &Node) -> bool {
+    const OF_A_GROUP: [&str; 5] =
+        ["name", "id", "properties", "securityRules", "defaultSecurityRules"];
+    let fields = element.fields().unwrap_or_default();
+    !fields.is_empty()
+        && fields.iter().all(|field| super::name::nearest(&field.key, OF_A_GROUP).is_none())
 }
 
 /// Tells what one element of a list is by the fields that only its kind has.

@@ -91,13 +91,22 @@ pub(super) fn read_document(
 ) -> Option<Node> {
     let (position, refusal) = match document_kind::refuse_source_code(file) {
         Some(refusal) => (Position::START, refusal),
-        None => match document::parse(text, format) {
+        None => match parse(text, format) {
             Ok(root) => return Some(root),
             Err(error) => (error.position, error.refusal),
         },
     };
     findings.refuse(&Scope::default(), None, position, refusal);
     None
+}
+
+/// Reads a text strictly; only a template that is no JSON as it stands may have comments.
+fn parse(text: &str, format: Format) -> Result<Node, document::SyntaxError> {
+    let strict = document::parse(text, format);
+    if strict.is_ok() || format != Format::Json || !arm_template::may_have_comments(text) {
+        return strict;
+    }
+    document::parse(&arm_template::without_comments(text), format)
 }
 
 /// Returns the groups of a document in the form of Azure's API, where each is bound, and how to read it.

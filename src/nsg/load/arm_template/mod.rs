@@ -4,6 +4,7 @@
 //! them, with every expression resolved, or what can not be resolved with its path. Rules that stand as resources of
 //! their own are put into their group. Nothing is asked of Azure: what only a deployment knows stays unresolved.
 
+mod comments;
 mod expression;
 mod functions;
 mod scope;
@@ -11,6 +12,7 @@ mod scope;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+pub(super) use self::comments::{may_have_comments, without_comments};
 use self::scope::{Budget, NO_DEFAULT, Scope as Names, Unresolved};
 use super::document::{Field, Node, Value};
 use super::error::{Findings, Refusal, Scope, shown};
@@ -340,7 +342,7 @@ impl Reader<'_, '_> {
         for LooseRule { group, rule, path } in rules {
             let of = groups.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(&group));
             if let Some(list) = of.and_then(|(_, node)| rules_of(node)) {
-                list.push(rule);
+                put(list, rule);
             } else {
                 let message = format!(
                     "the group `{}` is not in this template; the rule is not used",
@@ -372,6 +374,16 @@ impl Reader<'_, '_> {
 /// Fields of a rule, or of the resource it stands in, that say nothing of packets.
 const NOT_OF_THE_RULE: [&str; 8] =
     ["description", "dependsOn", "apiVersion", "location", "condition", "copy", "comments", "tags"];
+
+/// Adds a rule, or puts it in the place of the one of its name: an exported template says each rule twice, inside of
+/// its group and beside it, and the deployment of the second replaces the first.
+fn put(rules: &mut Vec<Node>, rule: Node) {
+    let name = |rule: &Node| rule.get("name").and_then(Node::text).map(str::to_ascii_lowercase);
+    match rules.iter_mut().find(|known| name(known) == name(&rule)) {
+        Some(known) => *known = rule,
+        None => rules.push(rule),
+    }
+}
 
 fn rules_of(group: &mut Node) -> Option<&mut Vec<Node>> {
     let Value::Object(fields) = &mut group.value else { return None };
