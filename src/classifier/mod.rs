@@ -32,6 +32,7 @@
 //! - `explain`: reads the same rows to say which field of which rule did not match.
 
 mod addresses;
+mod dimensions;
 mod explain;
 mod layers;
 mod packed;
@@ -77,9 +78,8 @@ pub struct Policy {
 }
 
 /// One direction: the table and what its rules are called.
-#[derive(Debug)]
 struct Compiled {
-    table: Table,
+    table: Box<dyn Table>,
     /// The layers, in the order of evaluation.
     layers: Vec<Layer>,
     /// What each rule says and where it stands, by bit; `None` where a bit belongs to no rule.
@@ -209,7 +209,7 @@ impl Compiled {
                 rules.push(Some((rule.access, group.provenance(layer, rule))));
             }
         }
-        let table = Table::compile(&fields, lanes, &applied.service_tags, budget)?;
+        let table = table::compile(&fields, lanes, &applied.service_tags, budget)?;
         if table.bytes() > budget {
             return Err(CompileError::TooLarge { budget: MEMORY_BUDGET });
         }
