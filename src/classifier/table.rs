@@ -16,7 +16,7 @@ use super::packed::{PackedRows, RowCollector, WORD};
 use super::rows::{AddressClass, Classes, Dimension, Rows, flatten};
 use super::services::{ServiceFields, Services, cut_source_ports, source_port_place};
 use super::sweep::Line;
-use super::trie::Trie;
+use super::trie::{Cell, Trie};
 use super::{CompileError, Decision, MEMORY_BUDGET};
 use crate::flow::FiveTuple;
 use crate::nsg::{SecurityRule, ServiceTags};
@@ -137,7 +137,7 @@ fn choose_tries<R: Rows + Send + Sync + 'static>(
 
 fn bytes<C, const N: usize>(tries: &Dimensions<Trie<C, N>>) -> usize
 where
-    C: Copy + Into<u32> + TryFrom<u32>,
+    C: Cell,
 {
     tries.all().into_iter().map(Trie::bytes).sum()
 }
@@ -152,7 +152,7 @@ struct Compiled<C, const N: usize, R> {
 
 impl<C, const N: usize, R> Compiled<C, N, R>
 where
-    C: Copy + Into<u32> + TryFrom<u32>,
+    C: Cell,
     R: Rows,
 {
     #[inline]
@@ -189,7 +189,7 @@ where
 #[inline]
 fn class<C, const N: usize>(v4: &Trie<C, N>, v6: &Trie<C, N>, address: IpAddr) -> AddressClass
 where
-    C: Copy + Into<u32> + TryFrom<u32>,
+    C: Cell,
 {
     match address {
         IpAddr::V4(address) => {
@@ -203,7 +203,7 @@ where
 
 impl<C, const N: usize, R> Table for Compiled<C, N, R>
 where
-    C: Copy + Into<u32> + TryFrom<u32> + Send + Sync,
+    C: Cell + Send + Sync,
     R: Rows + Send + Sync,
 {
     fn decide(&self, tuple: &FiveTuple) -> Decision {

@@ -13,6 +13,12 @@ use foldhash::fast::FixedState;
 
 use super::sweep::Line;
 
+/// What a cell is made of: a number of 16 or of 32 bits.
+pub(super) trait Cell: Copy + Default + Into<u32> + TryFrom<u32> {}
+
+impl Cell for u16 {}
+impl Cell for u32 {}
+
 /// The class of every value on a line, in blocks of `N` cells.
 #[derive(Debug)]
 pub(super) struct Trie<C, const N: usize> {
@@ -20,11 +26,15 @@ pub(super) struct Trie<C, const N: usize> {
     blocks: Vec<[C; N]>,
     /// The blocks below this number are the classes.
     classes: u32,
-    /// No block looks at bits below this one.
-    lowest_bit: u32,
+    /// What few IPv6 addresses need: the runs within one value of the upper 64 bits, where its cell has a number
+    /// beyond the blocks.
+    tails: Vec<Tail>,
 }
 
-impl<C: Copy + Into<u32> + TryFrom<u32>, const N: usize> Trie<C, N> {
+/// Where runs begin within 2^64 addresses, and their classes.
+type Tail = Box<[(u64, u32)]>;
+
+impl<C: Cell, const N: usize> Trie<C, N> {
     const STEP: u32 = N.trailing_zeros();
     /// The bits below the root's. A root of 16 bits saves two steps of 4 bits, and 8 bits save nothing but memory.
     const IPV4_SHIFT: u32 = if N == 256 { 24 } else { 16 };
@@ -36,33 +46,28 @@ impl<C: Copy + Into<u32> + TryFrom<u32>, const N: usize> Trie<C, N> {
     pub(super) fn new(line: &Line) -> Option<Self> {
         if line.runs.len() <= 1 {
             // What is not there is class 0: the only one.
-            return Some(Self { root: Vec::new(), blocks: Vec::new(), classes: 1, lowest_bit: 0 });
+            return Some(Self { root: vec![], blocks: vec![], classes: 1, tails: vec![] });
         }
-        let shift = match line.last {
-            u128::MAX => Self::IPV6_SHIFT,
-            last if last == u32::MAX.into() => Self::IPV4_SHIFT,
-            _ => Self::PORT_SHIFT,
+        let (shift, floor) = match line.last {
+            u128::MAX => (Self::IPV6_SHIFT, 64),
+            last if last == u32::MAX.into() => (Self::IPV4_SHIFT, 0),
+            _ => (Self::PORT_SHIFT, 0),
         };
-        let (root, builder) = Builder::<N>::build(line, shift);
-        let narrow = |cell: u32| C::try_from(cell).ok();
-        u32::try_from(builder.blocks.len() - 1).ok().and_then(narrow)?;
+        let (root, builder) = Builder::<N>::build(line, shift, floor);
+        let Builder { blocks, tails, classes, .. } = builder;
+        let (block_count, tail_count) =
+            (u32::try_from(blocks.len()).ok()?, u32::try_from(tails.len()).ok()?);
+        C::try_from(block_count.checked_add(tail_count)? - 1).ok()?;
+        // Tails are numbered behind the blocks, now that it is known how many those are.
+        let cell = |number: u32| {
+            let number = number.checked_sub(FIRST_TAIL).map_or(number, |tail| block_count + tail);
+            C::try_from(number).unwrap_or_default()
+        };
         Some(Self {
-            root: root.into_iter().filter_map(narrow).collect(),
-            blocks: builder
-                .blocks
-                .iter()
-                .filter_map(|cells| {
-                    let mut narrowed = [C::try_from(0).ok()?; N];
-                    narrowed.iter_mut().zip(cells).for_each(|(to, &from)| {
-                        if let Some(cell) = narrow(from) {
-                            *to = cell
-                        }
-                    });
-                    Some(narrowed)
-                })
-                .collect(),
-            classes: builder.classes,
-            lowest_bit: builder.lowest_bit,
+            root: root.into_iter().map(cell).collect(),
+            blocks: blocks.into_iter().map(|block| block.map(cell)).collect(),
+            classes,
+            tails,
         })
     }
 
@@ -78,21 +83,26 @@ impl<C: Copy + Into<u32> + TryFrom<u32>, const N: usize> Trie<C, N> {
         self.find(place, Self::PORT_SHIFT)
     }
 
-    /// Returns the class of an IPv6 address. Walks the upper 64 bits without a branch that depends on the address;
-    /// few addresses are told apart by the lower ones.
+    /// Returns the class of an IPv6 address. Walks the upper 64 bits; few addresses are told apart by the lower ones.
     #[inline]
     pub(super) fn find_v6(&self, address: u128) -> u32 {
-        let (upper, lower) = ((address >> 64) as u64, address as u64);
+        let upper = (address >> 64) as u64;
         let start = self.start((address >> Self::IPV6_SHIFT) as usize);
-        let lowest = self.lowest_bit.saturating_sub(64);
-        let at = self.descend(start, upper, Self::IPV6_SHIFT - 64, lowest);
-        if at < self.classes { at } else { self.descend(at, lower, 64, 0) }
+        let at = self.descend(start, upper, Self::IPV6_SHIFT - 64);
+        if at < self.classes { at } else { self.find_in_tail(at, address as u64) }
+    }
+
+    fn find_in_tail(&self, cell: u32, lower: u64) -> u32 {
+        let tail = (cell as usize).checked_sub(self.blocks.len());
+        let runs = tail.and_then(|tail| self.tails.get(tail)).map_or(&[][..], |runs| runs);
+        let begun = runs.partition_point(|&(begin, _)| begin <= lower);
+        begun.checked_sub(1).and_then(|last| runs.get(last)).map_or(0, |&(_, class)| class)
     }
 
     #[inline]
     fn find(&self, value: u32, shift: u32) -> u32 {
         let start = self.start((value >> shift) as usize);
-        self.descend(start, u64::from(value), shift, 0)
+        self.descend(start, u64::from(value), shift)
     }
 
     #[inline]
@@ -100,11 +110,11 @@ impl<C: Copy + Into<u32> + TryFrom<u32>, const N: usize> Trie<C, N> {
         self.root.get(index).map_or(0, |&cell| cell.into())
     }
 
-    /// Takes the steps from bit `shift` down to bit `lowest`.
+    /// Takes the steps for the bits below `shift`; the caller's constant, so that there is no loop left.
     #[inline]
-    fn descend(&self, start: u32, value: u64, shift: u32, lowest: u32) -> u32 {
+    fn descend(&self, start: u32, value: u64, shift: u32) -> u32 {
         let (mut at, mut shift) = (start, shift);
-        while shift > lowest {
+        while shift > 0 {
             shift -= Self::STEP;
             let cell = (value >> shift) as usize & (N - 1);
             let block = self.blocks.get(at as usize);
@@ -115,27 +125,36 @@ impl<C: Copy + Into<u32> + TryFrom<u32>, const N: usize> Trie<C, N> {
 
     /// Returns the bytes in use.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.root.as_slice()) + size_of_val(self.blocks.as_slice())
+        let tails = self.tails.iter().map(|runs| size_of::<Tail>() + size_of_val(runs.as_ref()));
+        size_of_val(self.root.as_slice())
+            + size_of_val(self.blocks.as_slice())
+            + tails.sum::<usize>()
     }
 }
 
-/// Makes the blocks, equal ones once.
+/// While a trie is built, the numbers from here on stand for tails.
+const FIRST_TAIL: u32 = 1 << 31;
+
+/// Makes the blocks, equal ones once, and the tails.
 struct Builder<const N: usize> {
     blocks: Vec<[u32; N]>,
     numbers: HashMap<[u32; N], u32, FixedState>,
     classes: u32,
-    lowest_bit: u32,
+    tails: Vec<Tail>,
+    /// Bits below this one are not cut into blocks.
+    floor: u32,
 }
 
 impl<const N: usize> Builder<N> {
     /// Returns the cells of the root, each for 2^`shift` values, and the blocks.
-    fn build(line: &Line, shift: u32) -> (Vec<u32>, Self) {
+    fn build(line: &Line, shift: u32, floor: u32) -> (Vec<u32>, Self) {
         let classes = line.runs.iter().map(|run| run.1 + 1).max().unwrap_or(0);
         let mut builder = Self {
             blocks: (0..classes).map(|class| [class; N]).collect(),
             numbers: HashMap::with_hasher(FixedState::default()),
             classes,
-            lowest_bit: shift,
+            tails: Vec::new(),
+            floor,
         };
         let mut root = vec![0; usize::try_from(line.last >> shift).unwrap_or(0) + 1];
         builder.fill(&mut root, &line.runs, 0, shift);
@@ -173,13 +192,21 @@ impl<const N: usize> Builder<N> {
 
     /// Returns the number of the block for the 2^`shift` values from `base` on.
     fn block(&mut self, runs: &[(u128, u32)], base: u128, shift: u32) -> u32 {
+        if shift == self.floor {
+            return self.tail(runs, base);
+        }
         let shift = shift - N.trailing_zeros();
-        self.lowest_bit = self.lowest_bit.min(shift);
         let mut cells = [0; N];
         self.fill(&mut cells, runs, base, shift);
         *self.numbers.entry(cells).or_insert_with(|| {
             self.blocks.push(cells);
             u32::try_from(self.blocks.len() - 1).unwrap_or(u32::MAX)
         })
+    }
+
+    fn tail(&mut self, runs: &[(u128, u32)], base: u128) -> u32 {
+        let within = |&(begin, class): &(u128, u32)| (begin.saturating_sub(base) as u64, class);
+        self.tails.push(runs.iter().map(within).collect());
+        FIRST_TAIL + u32::try_from(self.tails.len() - 1).unwrap_or(0)
     }
 }
