@@ -24,7 +24,7 @@ pub(super) struct Packet {
     #[arg(long, value_parser = clap::value_parser!(Protocol))]
     pub(super) protocol: Protocol,
 
-    /// The VM's side: ADDRESS:PORT or [IPv6]:PORT; the source port may be `*`
+    /// The VM's side: `ADDRESS:PORT` or `[IPv6]:PORT`; the source port may be `*`
     #[arg(long, value_name = "ENDPOINT", value_parser = clap::value_parser!(Endpoint))]
     pub(super) local: Endpoint,
 
