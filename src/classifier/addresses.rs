@@ -1,21 +1,18 @@
-//! The classes of the addresses of one side, source or destination, in both families.
+//! The addresses of one side, source or destination, cut into classes.
 //!
 //! In come the address fields of the rules; a service tag or an application
-//! security group is one list, however many rules name it. The families
-//! are apart: each has its own classes and its own table, so that IPv4 traffic never walks IPv6 blocks.
+//! security group is one list, however many rules name it. The families are apart: each is a line with classes of its
+//! own.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::CompileError;
 use super::packed::RowCollector;
-use super::rows::{AddressClass, Family};
-use super::sweep::{List, set, sweep};
-use super::trie::{Shape, Trie};
+use super::sweep::{Line, List, set, sweep};
 use crate::nsg::{AddressPrefix, AddressSet, AppliedRules};
 
 /// The lists that the rules name on one side, and who names them.
@@ -68,54 +65,19 @@ impl<'a> AddressLists<'a> {
         }
     }
 
-    /// Cuts the IPv4 addresses into classes.
-    pub(super) fn ipv4(&self, rows: &mut RowCollector) -> Result<Trie, CompileError> {
+    /// Cuts the IPv4 addresses into runs.
+    pub(super) fn ipv4(&self, rows: &mut RowCollector) -> Result<Line, CompileError> {
         let lists = self.lists.iter();
         let lists: Vec<List<'_, u32>> =
             lists.map(|(set, rules)| List { ranges: set.v4_ranges(), rules }).collect();
-        let runs = sweep(&lists, &self.always, rows)?;
-        Ok(Trie::new(&runs, rows.len(), Shape::IPV4))
+        sweep(&lists, &self.always, u32::MAX, rows)
     }
 
-    /// Cuts the IPv6 addresses into classes.
-    pub(super) fn ipv6(&self, rows: &mut RowCollector) -> Result<Trie, CompileError> {
+    /// Cuts the IPv6 addresses into runs.
+    pub(super) fn ipv6(&self, rows: &mut RowCollector) -> Result<Line, CompileError> {
         let lists = self.lists.iter();
         let lists: Vec<List<'_, u128>> =
             lists.map(|(set, rules)| List { ranges: set.v6_ranges(), rules }).collect();
-        let runs = sweep(&lists, &self.always, rows)?;
-        Ok(Trie::new(&runs, rows.len(), Shape::IPV6))
-    }
-}
-
-/// Address to class, for one side.
-#[derive(Debug)]
-pub(super) struct Addresses {
-    pub(super) ipv4: Trie,
-    pub(super) ipv6: Trie,
-}
-
-impl Addresses {
-    /// Returns the class of an address among those of its family.
-    pub(super) fn class(&self, address: IpAddr) -> AddressClass {
-        match address {
-            IpAddr::V4(address) => self.class_v4(address),
-            IpAddr::V6(address) => self.class_v6(address),
-        }
-    }
-
-    /// Returns the class of an IPv4 address.
-    #[inline]
-    pub(super) fn class_v4(&self, address: Ipv4Addr) -> AddressClass {
-        AddressClass { family: Family::Ipv4, class: self.ipv4.find::<16>(address.to_bits()) }
-    }
-
-    /// Returns the class of an IPv6 address.
-    #[inline]
-    pub(super) fn class_v6(&self, address: Ipv6Addr) -> AddressClass {
-        AddressClass { family: Family::Ipv6, class: self.ipv6.find_ipv6(address.to_bits()) }
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.ipv4.bytes() + self.ipv6.bytes()
+        sweep(&lists, &self.always, u128::MAX, rows)
     }
 }

@@ -33,6 +33,7 @@
 //! - `explain`: reads the same rows to say which field of which rule did not match.
 
 mod addresses;
+mod dimensions;
 mod explain;
 mod layers;
 mod packed;
@@ -83,9 +84,8 @@ pub struct Policy {
 }
 
 /// One direction: the table and what its rules are called.
-#[derive(Debug)]
 struct Compiled {
-    table: Table,
+    table: Box<dyn Table>,
     /// The layers, in the order of evaluation.
     layers: Vec<Layer>,
     /// What the rule of each bit says and where it stands; `None` where a bit belongs to no rule.
@@ -257,7 +257,7 @@ impl Compiled {
                 rules.push(Some((entry.effect, entry.provenance)));
             }
         }
-        let table = Table::compile(&fields, lanes, applied, budget)?;
+        let table = table::compile(&fields, lanes, applied, budget)?;
         if table.bytes() > budget {
             return Err(CompileError::TooLarge { budget: MEMORY_BUDGET });
         }

@@ -7,15 +7,9 @@
 use std::ops::Range;
 
 use super::Decision;
+use super::dimensions::{Dimensions, Family};
 use super::layers::Layers;
 use super::packed::{PackedRow, PackedRows, WORD};
-
-/// The family of an address; tells which tables and rows are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
-    Ipv4,
-    Ipv6,
-}
 
 /// The class of an address among those of its family.
 #[derive(Debug, Clone, Copy)]
@@ -35,139 +29,33 @@ pub(super) struct Classes {
     pub(super) source_port: Option<u32>,
 }
 
-/// The rows of every dimension.
-#[derive(Debug)]
-pub(super) struct RowSets<T> {
-    pub(super) source_v4: T,
-    pub(super) source_v6: T,
-    pub(super) destination_v4: T,
-    pub(super) destination_v6: T,
-    pub(super) service: T,
-    /// Empty where no rule looks at source ports.
-    pub(super) source_port: T,
-}
+/// The rows of one direction, in one of two forms.
+pub(super) trait Rows {
+    /// Returns what the layers say of a packet of these classes.
+    fn decide(&self, classes: &Classes, layers: &Layers) -> Decision;
 
-impl<T> RowSets<T> {
-    fn map<U>(&self, of: impl Fn(&T) -> U) -> RowSets<U> {
-        RowSets {
-            source_v4: of(&self.source_v4),
-            source_v6: of(&self.source_v6),
-            destination_v4: of(&self.destination_v4),
-            destination_v6: of(&self.destination_v6),
-            service: of(&self.service),
-            source_port: of(&self.source_port),
-        }
-    }
+    /// Returns one word of one class's row in a dimension.
+    fn word(&self, of: Dimension, class: u32, index: usize) -> u64;
 
-    fn sum(&self, of: impl Fn(&T) -> usize) -> usize {
-        let Self { source_v4, source_v6, destination_v4, destination_v6, .. } = self;
-        let addresses = [source_v4, source_v6, destination_v4, destination_v6];
-        addresses.into_iter().chain([&self.service, &self.source_port]).map(of).sum()
-    }
-
-    #[inline]
-    pub(super) fn source(&self, family: Family) -> &T {
-        match family {
-            Family::Ipv4 => &self.source_v4,
-            Family::Ipv6 => &self.source_v6,
-        }
-    }
-
-    #[inline]
-    pub(super) fn destination(&self, family: Family) -> &T {
-        match family {
-            Family::Ipv4 => &self.destination_v4,
-            Family::Ipv6 => &self.destination_v6,
-        }
-    }
+    /// Returns the bytes in use.
+    fn bytes(&self) -> usize;
 }
 
 /// Rows laid out flat: for each class `LAYERS` lanes of `WORDS` words.
-type FlatRows<const WORDS: usize, const LAYERS: usize> = RowSets<Vec<[[u64; WORDS]; LAYERS]>>;
+pub(super) type FlatRows<const WORDS: usize, const LAYERS: usize> =
+    Dimensions<Vec<[[u64; WORDS]; LAYERS]>>;
 
-/// The rows of one direction, in the narrowest form that holds them: layers by the rules that each may have.
-#[derive(Debug)]
-pub(super) enum Rows {
-    OneOf64(FlatRows<1, 1>),
-    OneOf256(FlatRows<4, 1>),
-    OneOf1024(FlatRows<16, 1>),
-    TwoOf64(FlatRows<1, 2>),
-    ThreeOf64(FlatRows<1, 3>),
-    TwoOf256(FlatRows<4, 2>),
-    ThreeOf256(FlatRows<4, 3>),
-    TwoOf1024(FlatRows<16, 2>),
-    ThreeOf1024(FlatRows<16, 3>),
-    Packed(RowSets<PackedRows>),
-}
-
-impl Rows {
-    /// Lays the rows out flat where there is code for the layers and where that takes at most `flat_bytes`, else
-    /// keeps them packed.
-    pub(super) fn new(packed: RowSets<PackedRows>, layers: &Layers, flat_bytes: usize) -> Self {
-        let bytes = packed.sum(PackedRows::len) * layers.width() * size_of::<u64>();
-        match (layers.count(), layers.lane_words()) {
-            _ if bytes > flat_bytes => Self::Packed(packed),
-            (0 | 1, 1) => Self::OneOf64(packed.map(flatten)),
-            (1, 4) => Self::OneOf256(packed.map(flatten)),
-            (1, 16) => Self::OneOf1024(packed.map(flatten)),
-            (2, 1) => Self::TwoOf64(packed.map(flatten)),
-            (3, 1) => Self::ThreeOf64(packed.map(flatten)),
-            (2, 4) => Self::TwoOf256(packed.map(flatten)),
-            (3, 4) => Self::ThreeOf256(packed.map(flatten)),
-            (2, 16) => Self::TwoOf1024(packed.map(flatten)),
-            (3, 16) => Self::ThreeOf1024(packed.map(flatten)),
-            _ => Self::Packed(packed),
-        }
-    }
-
-    /// Returns what the layers say of a packet of these classes.
-    #[inline]
-    pub(super) fn decide(&self, classes: &Classes, layers: &Layers) -> Decision {
-        match self {
-            Self::OneOf64(rows) => rows.decide(classes, layers),
-            Self::OneOf256(rows) => rows.decide(classes, layers),
-            Self::OneOf1024(rows) => rows.decide(classes, layers),
-            Self::TwoOf64(rows) => rows.decide(classes, layers),
-            Self::ThreeOf64(rows) => rows.decide(classes, layers),
-            Self::TwoOf256(rows) => rows.decide(classes, layers),
-            Self::ThreeOf256(rows) => rows.decide(classes, layers),
-            Self::TwoOf1024(rows) => rows.decide(classes, layers),
-            Self::ThreeOf1024(rows) => rows.decide(classes, layers),
-            Self::Packed(rows) => rows.decide(classes, layers),
-        }
-    }
-
-    /// Returns the bytes in use.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::OneOf64(rows) => rows.sum(|rows| size_of_val(rows.as_slice())),
-            Self::OneOf256(rows) => rows.sum(|rows| size_of_val(rows.as_slice())),
-            Self::OneOf1024(rows) => rows.sum(|rows| size_of_val(rows.as_slice())),
-            Self::TwoOf64(rows) => rows.sum(|rows| size_of_val(rows.as_slice())),
-            Self::ThreeOf64(rows) => rows.sum(|rows| size_of_val(rows.as_slice())),
-            Self::TwoOf256(rows) => rows.sum(|rows| size_of_val(rows.as_slice())),
-            Self::ThreeOf256(rows) => rows.sum(|rows| size_of_val(rows.as_slice())),
-            Self::TwoOf1024(rows) => rows.sum(|rows| size_of_val(rows.as_slice())),
-            Self::ThreeOf1024(rows) => rows.sum(|rows| size_of_val(rows.as_slice())),
-            Self::Packed(rows) => rows.sum(PackedRows::bytes),
-        }
-    }
-
-    /// Returns one word of one class's row in a dimension.
-    pub(super) fn word(&self, of: Dimension, class: u32, index: usize) -> u64 {
-        match self {
-            Self::OneOf64(rows) => rows.word(of, class, index),
-            Self::OneOf256(rows) => rows.word(of, class, index),
-            Self::OneOf1024(rows) => rows.word(of, class, index),
-            Self::TwoOf64(rows) => rows.word(of, class, index),
-            Self::ThreeOf64(rows) => rows.word(of, class, index),
-            Self::TwoOf256(rows) => rows.word(of, class, index),
-            Self::ThreeOf256(rows) => rows.word(of, class, index),
-            Self::TwoOf1024(rows) => rows.word(of, class, index),
-            Self::ThreeOf1024(rows) => rows.word(of, class, index),
-            Self::Packed(rows) => of.pick(rows).row(class).word(index),
-        }
-    }
+/// Lays packed rows out flat.
+pub(super) fn flatten<const WORDS: usize, const LAYERS: usize>(
+    packed: &Dimensions<PackedRows>,
+) -> FlatRows<WORDS, LAYERS> {
+    let flat = |row: PackedRow<'_>| {
+        let mut flat = [[0; WORDS]; LAYERS];
+        let words = flat.as_flattened_mut().iter_mut();
+        words.enumerate().for_each(|(index, word)| *word = row.word(index));
+        flat
+    };
+    packed.map(|rows| rows.rows().map(flat).collect())
 }
 
 /// Names one set of rows.
@@ -180,7 +68,7 @@ pub(super) enum Dimension {
 }
 
 impl Dimension {
-    fn pick<T>(self, sets: &RowSets<T>) -> &T {
+    fn pick<T>(self, sets: &Dimensions<T>) -> &T {
         match self {
             Self::Source(family) => sets.source(family),
             Self::Destination(family) => sets.destination(family),
@@ -188,18 +76,6 @@ impl Dimension {
             Self::SourcePort => &sets.source_port,
         }
     }
-}
-
-fn flatten<const WORDS: usize, const LAYERS: usize>(
-    packed: &PackedRows,
-) -> Vec<[[u64; WORDS]; LAYERS]> {
-    let flat = |row: PackedRow<'_>| {
-        let mut flat = [[0; WORDS]; LAYERS];
-        let words = flat.as_flattened_mut().iter_mut();
-        words.enumerate().for_each(|(index, word)| *word = row.word(index));
-        flat
-    };
-    packed.rows().map(flat).collect()
 }
 
 #[inline]
@@ -211,10 +87,14 @@ fn row<const WORDS: usize, const LAYERS: usize>(
     rows.get(class as usize).unwrap_or(&[[0; WORDS]; LAYERS])
 }
 
-impl<const WORDS: usize, const LAYERS: usize> FlatRows<WORDS, LAYERS> {
+impl<const WORDS: usize, const LAYERS: usize> Rows for FlatRows<WORDS, LAYERS> {
     fn word(&self, of: Dimension, class: u32, index: usize) -> u64 {
         let rows: &Vec<_> = of.pick(self);
         row(rows, class).as_flattened().get(index).copied().unwrap_or(0)
+    }
+
+    fn bytes(&self) -> usize {
+        self.all().into_iter().map(|rows| size_of_val(rows.as_slice())).sum()
     }
 
     #[inline]
@@ -268,7 +148,15 @@ fn empty_before_first(words: impl Iterator<Item = u64>) -> usize {
     })
 }
 
-impl RowSets<PackedRows> {
+impl Rows for Dimensions<PackedRows> {
+    fn word(&self, of: Dimension, class: u32, index: usize) -> u64 {
+        of.pick(self).row(class).word(index)
+    }
+
+    fn bytes(&self) -> usize {
+        self.all().into_iter().map(PackedRows::bytes).sum()
+    }
+
     fn decide(&self, classes: &Classes, layers: &Layers) -> Decision {
         let rows = [
             Some(self.source(classes.source.family).row(classes.source.class)),

@@ -8,8 +8,7 @@
 
 use super::CompileError;
 use super::packed::RowCollector;
-use super::sweep::{List, set, sweep};
-use super::trie::{Shape, Trie};
+use super::sweep::{Line, List, set, sweep};
 use crate::flow::Protocol;
 use crate::nsg::{PortSet, RuleProtocol};
 
@@ -22,66 +21,67 @@ pub(super) struct ServiceFields<'a> {
     pub(super) destination_ports: &'a PortSet,
 }
 
-/// (protocol, destination port) to class.
+/// Where (protocol, destination port) lies on its line.
 #[derive(Debug)]
 pub(super) struct Services {
     /// The page of each protocol.
     pages: Box<[u16; 256]>,
-    /// How many pages belong to protocols; the next one to no protocol at all.
-    protocols: u32,
-    trie: Trie,
+    plan: Plan,
 }
 
 impl Services {
-    /// Compiles the fields of all rules; the rows have `width` words.
-    pub(super) fn compile(
+    /// Lays out the line for the protocols that the rules name.
+    pub(super) fn new(rules: &[ServiceFields<'_>]) -> Self {
+        let (pages, protocols) = number_protocols(rules);
+        Self { pages, plan: Plan { protocols } }
+    }
+
+    /// Cuts the line into runs; rows have `width` words.
+    pub(super) fn cut(
+        &self,
         rules: &[ServiceFields<'_>],
         width: usize,
         rows: &mut RowCollector,
-    ) -> Result<Self, CompileError> {
-        let (pages, protocols) = number_protocols(rules);
-        let plan = Plan { protocols };
+    ) -> Result<Line, CompileError> {
         let ranges: Vec<Vec<(u32, u32)>> =
-            rules.iter().map(|rule| plan.places(rule, &pages)).collect();
+            rules.iter().map(|rule| self.plan.places(rule, &self.pages)).collect();
         let bits: Vec<[usize; 1]> = rules.iter().map(|rule| [rule.rule]).collect();
-        let lists: Vec<List<'_, u32>> = ranges
-            .iter()
-            .zip(&bits)
-            .map(|(ranges, rules)| List { ranges, rules: rules.as_slice() })
-            .collect();
-        let runs = sweep(&lists, &vec![0; width], rows)?;
-        let trie = Trie::new(&runs, rows.len(), Shape::port_pages(plan.pages()));
-        Ok(Self { pages, protocols, trie })
+        sweep(&lists(&ranges, &bits), &vec![0; width], self.plan.last(), rows)
     }
 
-    /// Returns the class of a packet's protocol and destination port.
+    /// Returns the place of a packet's protocol and destination port.
     #[inline]
-    pub(super) fn class(&self, protocol: Protocol, port: Option<u16>) -> u32 {
-        let page = self.pages.get(usize::from(protocol.0)).map_or(0, |&page| u32::from(page));
-        self.find(page, port)
+    pub(super) fn place(&self, protocol: Protocol, port: Option<u16>) -> u32 {
+        self.plan.place(self.page(protocol), port)
     }
 
-    /// Returns the class that tells which rules' destination port fields are met, whatever their protocol.
-    pub(super) fn port_class(&self, port: Option<u16>) -> u32 {
-        self.find(self.protocols, port)
+    /// Returns the place that tells which rules' destination port fields are met, whatever their protocol.
+    pub(super) fn port_alone(&self, port: Option<u16>) -> u32 {
+        self.plan.place(self.plan.protocols, port)
     }
 
-    /// Returns the class that tells which rules' protocol fields are met, whatever their ports.
-    pub(super) fn protocol_class(&self, protocol: Protocol) -> u32 {
-        let page = self.pages.get(usize::from(protocol.0)).map_or(0, |&page| u32::from(page));
-        self.trie.find::<8>(Plan { protocols: self.protocols }.protocol_alone(page))
+    /// Returns the place that tells which rules' protocol fields are met, whatever their ports.
+    pub(super) fn protocol_alone(&self, protocol: Protocol) -> u32 {
+        self.plan.protocol_alone(self.page(protocol))
     }
 
     #[inline]
-    fn find(&self, page: u32, port: Option<u16>) -> u32 {
-        let plan = Plan { protocols: self.protocols };
-        let place = port.map_or_else(|| plan.portless(page), |port| page << 16 | u32::from(port));
-        self.trie.find::<8>(place)
+    fn page(&self, protocol: Protocol) -> u32 {
+        self.pages.get(usize::from(protocol.0)).map_or(0, |&page| u32::from(page))
     }
 
+    /// Returns the bytes in use.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.pages.as_slice()) + self.trie.bytes()
+        size_of_val(self.pages.as_slice())
     }
+}
+
+fn lists<'a>(ranges: &'a [Vec<(u32, u32)>], bits: &'a [[usize; 1]]) -> Vec<List<'a, u32>> {
+    ranges
+        .iter()
+        .zip(bits)
+        .map(|(ranges, rules)| List { ranges, rules: rules.as_slice() })
+        .collect()
 }
 
 /// Gives each protocol that a rule names its page; page 0 is for all others.
@@ -101,14 +101,20 @@ fn number_protocols(rules: &[ServiceFields<'_>]) -> (Box<[u16; 256]>, u32) {
 }
 
 /// Which place of the line means what.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Plan {
+    /// How many pages belong to protocols; the next one to no protocol at all.
     protocols: u32,
 }
 
 impl Plan {
-    fn pages(self) -> u32 {
-        self.protocols + 3
+    fn last(self) -> u32 {
+        ((self.protocols + 3) << 16) - 1
+    }
+
+    #[inline]
+    fn place(self, page: u32, port: Option<u16>) -> u32 {
+        port.map_or_else(|| self.portless(page), |port| page << 16 | u32::from(port))
     }
 
     /// A packet of this page's protocol that has no ports; the page after the last protocol stands for none.
@@ -164,52 +170,30 @@ fn join(sorted: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
     joined
 }
 
-/// Source port to class.
-#[derive(Debug)]
-pub(super) struct SourcePorts(Trie);
+/// Where a source port lies on its line: at its number, or behind the last one for a packet without ports.
+#[inline]
+pub(super) fn source_port_place(port: Option<u16>) -> u32 {
+    port.map_or(SOURCE_PORTLESS, u32::from)
+}
 
-impl SourcePorts {
-    /// The place after the last port: a packet without ports.
-    const PORTLESS: u32 = 1 << 16;
+const SOURCE_PORTLESS: u32 = 1 << 16;
 
-    /// Compiles the source ports; `None` where no rule looks at them, as nearly always.
-    pub(super) fn compile(
-        rules: &[ServiceFields<'_>],
-        width: usize,
-        rows: &mut RowCollector,
-    ) -> Result<Option<Self>, CompileError> {
-        if rules.iter().all(|rule| rule.source_ports.is_any()) {
-            return Ok(None);
+/// Cuts the line of source ports into runs.
+pub(super) fn cut_source_ports(
+    rules: &[ServiceFields<'_>],
+    width: usize,
+    rows: &mut RowCollector,
+) -> Result<Line, CompileError> {
+    let mut always = vec![0; width];
+    let (mut ranges, mut bits) = (Vec::new(), Vec::new());
+    for rule in rules {
+        if rule.source_ports.is_any() {
+            set(&mut always, rule.rule);
+            continue;
         }
-        let mut always = vec![0; width];
-        let (mut ranges, mut bits) = (Vec::new(), Vec::new());
-        for rule in rules {
-            if rule.source_ports.is_any() {
-                set(&mut always, rule.rule);
-                continue;
-            }
-            let list = rule.source_ports.ranges().iter();
-            ranges.push(
-                list.map(|range| (range.first.into(), range.last.into())).collect::<Vec<_>>(),
-            );
-            bits.push([rule.rule]);
-        }
-        let lists: Vec<List<'_, u32>> = ranges
-            .iter()
-            .zip(&bits)
-            .map(|(ranges, rules)| List { ranges, rules: rules.as_slice() })
-            .collect();
-        let runs = sweep(&lists, &always, rows)?;
-        Ok(Some(Self(Trie::new(&runs, rows.len(), Shape::port_pages(2)))))
+        let list = rule.source_ports.ranges().iter();
+        ranges.push(list.map(|range| (range.first.into(), range.last.into())).collect::<Vec<_>>());
+        bits.push([rule.rule]);
     }
-
-    /// Returns the class of a packet's source port.
-    #[inline]
-    pub(super) fn class(&self, port: Option<u16>) -> u32 {
-        self.0.find::<8>(port.map_or(Self::PORTLESS, u32::from))
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
+    sweep(&lists(&ranges, &bits), &always, SOURCE_PORTLESS, rows)
 }

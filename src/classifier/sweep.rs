@@ -39,15 +39,22 @@ pub(super) struct List<'a, P> {
     pub(super) rules: &'a [usize],
 }
 
-/// Where a run of values of one class begins, and the class. Runs are sorted; the first begins at zero.
-pub(super) type Run<P> = (P, u32);
+/// A line cut into runs of values of one class.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Where each run begins, and its class. Sorted; the first run begins at zero.
+    pub(super) runs: Vec<(u128, u32)>,
+    /// The last value.
+    pub(super) last: u128,
+}
 
-/// Cuts the line into runs. `always` is the row of the rules that admit every value.
+/// Cuts the line that ends at `last` into runs. `always` is the row of the rules that admit every value.
 pub(super) fn sweep<P: Position>(
     lists: &[List<'_, P>],
     always: &[u64],
+    last: P,
     rows: &mut RowCollector,
-) -> Result<Vec<Run<P>>, CompileError> {
+) -> Result<Line, CompileError> {
     let events = events(lists);
     let mut open = OpenRules::new(always);
     let mut runs = vec![];
@@ -64,7 +71,7 @@ pub(super) fn sweep<P: Position>(
         }
     }
     push(&mut runs, position, rows.class_of(&open.row)?);
-    Ok(runs)
+    Ok(Line { runs, last: last.into() })
 }
 
 const OPENS: usize = 0;
@@ -84,9 +91,9 @@ fn events<P: Position>(lists: &[List<'_, P>]) -> Vec<(P, usize)> {
     events
 }
 
-fn push<P>(runs: &mut Vec<Run<P>>, position: P, class: u32) {
+fn push<P: Position>(runs: &mut Vec<(u128, u32)>, position: P, class: u32) {
     if runs.last().is_none_or(|last| last.1 != class) {
-        runs.push((position, class));
+        runs.push((position.into(), class));
     }
 }
 

@@ -2,139 +2,171 @@
 //!
 //! The rules of all layers stand in one row of bits, one lane a layer. A look-up finds the packet's class in every
 //! dimension, ANDs the rows of those classes, takes the first bit of each lane, and lets the layers speak in turn.
+//!
+//! Tries and rows come in a few forms, by the size of the rule set. The forms are chosen once, when the table is
+//! made, and are types: a look-up is one call of straight code and never asks again which form it has.
 
 use std::net::IpAddr;
 
-use super::addresses::{AddressLists, Addresses};
+use super::addresses::AddressLists;
+use super::dimensions::{Dimensions, Family};
 use super::explain::FieldsMet;
 use super::layers::Layers;
-use super::packed::{RowCollector, WORD};
-use super::rows::{AddressClass, Classes, Dimension, RowSets, Rows};
-use super::services::{ServiceFields, Services, SourcePorts};
-use super::{CompileError, Decision};
+use super::packed::{PackedRows, RowCollector, WORD};
+use super::rows::{AddressClass, Classes, Dimension, Rows, flatten};
+use super::services::{ServiceFields, Services, cut_source_ports, source_port_place};
+use super::sweep::Line;
+use super::trie::{Cell, Trie};
+use super::{CompileError, Decision, MEMORY_BUDGET};
 use crate::flow::FiveTuple;
 use crate::nsg::{AppliedRules, Match, RuleFields};
 
 /// Flat rows of one direction may take this part of the budget; larger ones stay packed.
 const FLAT_SHARE: usize = 4;
+/// Tries with steps of 8 bits may take so many bytes; larger ones take steps of 4 bits ...
+const WIDE_BYTES: usize = 300 << 10;
+/// ... and are not even tried where the lines are cut into more runs.
+const WIDE_RUNS: usize = 3000;
 
-/// Everything that a look-up in one direction reads.
-#[derive(Debug)]
-pub(super) struct Table {
-    sources: Addresses,
-    destinations: Addresses,
-    services: Services,
-    source_ports: Option<SourcePorts>,
-    rows: Rows,
-    layers: Layers,
-}
-
-impl Table {
-    /// Compiles the fields of rules, each with its bit in the layers. The rows of any one dimension may take `budget` bytes.
-    pub(super) fn compile(
-        bits: &[(usize, RuleFields<'_>)],
-        layers: Layers,
-        applied: &AppliedRules,
-        budget: usize,
-    ) -> Result<Self, CompileError> {
-        let width = layers.width();
-        let mut sources = AddressLists::new(applied, width);
-        let mut destinations = AddressLists::new(applied, width);
-        let mut fields = Vec::with_capacity(bits.len());
-        for &(bit, rule) in bits {
-            sources.add(bit, rule.source);
-            destinations.add(bit, rule.destination);
-            fields.push(ServiceFields {
-                rule: bit,
-                protocol: rule.protocol,
-                source_ports: rule.source_ports,
-                destination_ports: rule.destination_ports,
-            });
-        }
-        let mut collectors = [(); 6].map(|()| RowCollector::new(width, budget));
-        let [source_v4, source_v6, destination_v4, destination_v6, service, source_port] =
-            &mut collectors;
-        let table = (
-            Addresses { ipv4: sources.ipv4(source_v4)?, ipv6: sources.ipv6(source_v6)? },
-            Addresses {
-                ipv4: destinations.ipv4(destination_v4)?,
-                ipv6: destinations.ipv6(destination_v6)?,
-            },
-            Services::compile(&fields, width, service)?,
-            SourcePorts::compile(&fields, width, source_port)?,
-        );
-        let (sources, destinations, services, source_ports) = table;
-        let [source_v4, source_v6, destination_v4, destination_v6, service, source_port] =
-            collectors.map(RowCollector::finish);
-        let sets =
-            RowSets { source_v4, source_v6, destination_v4, destination_v6, service, source_port };
-        let rows = Rows::new(sets, &layers, budget / FLAT_SHARE);
-        Ok(Self { sources, destinations, services, source_ports, rows, layers })
-    }
-
+/// What can be asked of the rules of one direction.
+pub(super) trait Table: Send + Sync {
     /// Returns what the rules say of a packet.
-    #[inline(never)]
-    pub(super) fn decide(&self, tuple: &FiveTuple) -> Decision {
-        // The family is decided here, once, so that each family has straight code of its own.
-        match (tuple.source, tuple.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let source = self.sources.class_v4(source);
-                self.decide_on(source, self.destinations.class_v4(destination), tuple)
-            }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                let source = self.sources.class_v6(source);
-                self.decide_on(source, self.destinations.class_v6(destination), tuple)
-            }
-            (source, destination) => {
-                let source = self.sources.class(source);
-                self.decide_on(source, self.destinations.class(destination), tuple)
-            }
-        }
-    }
-
-    /// Returns the layers.
-    pub(super) fn layers(&self) -> &Layers {
-        &self.layers
-    }
+    fn decide(&self, tuple: &FiveTuple) -> Decision;
 
     /// Returns which fields of the rule with this bit the packet meets; `may_match` is the rule's second bit, where
     /// it has one.
-    pub(super) fn fields_met(
-        &self,
-        bit: usize,
-        may_match: Option<usize>,
-        tuple: &FiveTuple,
-    ) -> FieldsMet {
-        let has_bit = |dimension, class, bit| {
-            self.rows.word(dimension, class, bit / WORD) >> (bit % WORD) & 1 == 1
-        };
-        let has = |dimension, class| has_bit(dimension, class, bit);
-        let met = |dimension, class| match may_match {
-            _ if has(dimension, class) => Match::Yes,
-            Some(bit) if has_bit(dimension, class, bit) => Match::Unknown,
-            _ => Match::No,
-        };
-        let source = self.sources.class(tuple.source);
-        let destination = self.destinations.class(tuple.destination);
-        let (source_port, destination_port) = (tuple.ports.source(), tuple.ports.destination());
-        FieldsMet {
-            protocol: has(Dimension::Service, self.services.protocol_class(tuple.protocol)),
-            source: met(Dimension::Source(source.family), source.class),
-            source_port: self
-                .source_ports
-                .as_ref()
-                .is_none_or(|ports| has(Dimension::SourcePort, ports.class(source_port))),
-            destination: met(Dimension::Destination(destination.family), destination.class),
-            destination_port: has(Dimension::Service, self.services.port_class(destination_port)),
-        }
-    }
+    fn fields_met(&self, bit: usize, may_match: Option<usize>, tuple: &FiveTuple) -> FieldsMet;
+
+    /// Returns the layers.
+    fn layers(&self) -> &Layers;
 
     /// Returns the bytes that look-ups read.
-    pub(super) fn bytes(&self) -> usize {
-        let source_ports = self.source_ports.as_ref().map_or(0, SourcePorts::bytes);
-        let values =
-            self.sources.bytes() + self.destinations.bytes() + self.services.bytes() + source_ports;
-        values + self.rows.bytes()
+    fn bytes(&self) -> usize;
+}
+
+/// Compiles the fields of rules, each with its bit in the layers. The rows of any one dimension may take `budget` bytes.
+pub(super) fn compile(
+    bits: &[(usize, RuleFields<'_>)],
+    layers: Layers,
+    applied: &AppliedRules,
+    budget: usize,
+) -> Result<Box<dyn Table>, CompileError> {
+    let width = layers.width();
+    let mut sources = AddressLists::new(applied, width);
+    let mut destinations = AddressLists::new(applied, width);
+    let mut fields = Vec::with_capacity(bits.len());
+    for &(bit, rule) in bits {
+        sources.add(bit, rule.source);
+        destinations.add(bit, rule.destination);
+        fields.push(ServiceFields {
+            rule: bit,
+            protocol: rule.protocol,
+            source_ports: rule.source_ports,
+            destination_ports: rule.destination_ports,
+        });
+    }
+    let services = Services::new(&fields);
+    let mut collectors = [(); 6].map(|()| RowCollector::new(width, budget));
+    let [source_v4, source_v6, destination_v4, destination_v6, service, source_port] =
+        &mut collectors;
+    let lines = Dimensions {
+        source_v4: sources.ipv4(source_v4)?,
+        source_v6: sources.ipv6(source_v6)?,
+        destination_v4: destinations.ipv4(destination_v4)?,
+        destination_v6: destinations.ipv6(destination_v6)?,
+        service: services.cut(&fields, width, service)?,
+        source_port: cut_source_ports(&fields, width, source_port)?,
+    };
+    let [source_v4, source_v6, destination_v4, destination_v6, service, source_port] =
+        collectors.map(RowCollector::finish);
+    let rows =
+        Dimensions { source_v4, source_v6, destination_v4, destination_v6, service, source_port };
+    let any_source_port = fields.iter().all(|rule| rule.source_ports.is_any());
+    let parts = Parts { services, layers, any_source_port };
+    choose_rows(parts, &lines, rows, budget / FLAT_SHARE)
+}
+
+/// What a table holds whatever its form.
+#[derive(Debug)]
+struct Parts {
+    services: Services,
+    layers: Layers,
+    /// No rule looks at source ports.
+    any_source_port: bool,
+}
+
+/// Lays the rows out flat where there is code for their shape and where that takes at most `flat_bytes`.
+fn choose_rows(
+    parts: Parts,
+    lines: &Dimensions<Line>,
+    rows: Dimensions<PackedRows>,
+    flat_bytes: usize,
+) -> Result<Box<dyn Table>, CompileError> {
+    let count: usize = rows.all().into_iter().map(PackedRows::len).sum();
+    let bytes = count * parts.layers.width() * size_of::<u64>();
+    match (parts.layers.count(), parts.layers.lane_words()) {
+        _ if bytes > flat_bytes => choose_tries(parts, lines, rows),
+        (0 | 1, 1) => choose_tries(parts, lines, flatten::<1, 1>(&rows)),
+        (1, 4) => choose_tries(parts, lines, flatten::<4, 1>(&rows)),
+        (1, 16) => choose_tries(parts, lines, flatten::<16, 1>(&rows)),
+        (2, 1) => choose_tries(parts, lines, flatten::<1, 2>(&rows)),
+        (2, 4) => choose_tries(parts, lines, flatten::<4, 2>(&rows)),
+        (2, 16) => choose_tries(parts, lines, flatten::<16, 2>(&rows)),
+        (3, 1) => choose_tries(parts, lines, flatten::<1, 3>(&rows)),
+        (3, 4) => choose_tries(parts, lines, flatten::<4, 3>(&rows)),
+        (3, 16) => choose_tries(parts, lines, flatten::<16, 3>(&rows)),
+        _ => choose_tries(parts, lines, rows),
+    }
+}
+
+fn choose_tries<R: Rows + Send + Sync + 'static>(
+    parts: Parts,
+    lines: &Dimensions<Line>,
+    rows: R,
+) -> Result<Box<dyn Table>, CompileError> {
+    let runs: usize = lines.all().into_iter().map(|line| line.runs.len()).sum();
+    if runs <= WIDE_RUNS
+        && let Some(tries) = lines.try_map(Trie::<u16, 256>::new)
+        && bytes(&tries) <= WIDE_BYTES
+    {
+        return Ok(Box::new(Compiled { parts, tries, rows }));
+    }
+    if let Some(tries) = lines.try_map(Trie::<u16, 16>::new) {
+        return Ok(Box::new(Compiled { parts, tries, rows }));
+    }
+    let tries = lines.try_map(Trie::<u32, 16>::new);
+    let tries = tries.ok_or(CompileError::TooLarge { budget: MEMORY_BUDGET })?;
+    Ok(Box::new(Compiled { parts, tries, rows }))
+}
+
+fn bytes<C, const N: usize>(tries: &Dimensions<Trie<C, N>>) -> usize
+where
+    C: Cell,
+{
+    tries.all().into_iter().map(Trie::bytes).sum()
+}
+
+/// A table of one form: cells `C`, blocks of `N` cells, rows `R`.
+#[derive(Debug)]
+struct Compiled<C, const N: usize, R> {
+    parts: Parts,
+    tries: Dimensions<Trie<C, N>>,
+    rows: R,
+}
+
+impl<C, const N: usize, R> Compiled<C, N, R>
+where
+    C: Cell,
+    R: Rows,
+{
+    #[inline]
+    fn source(&self, address: IpAddr) -> AddressClass {
+        class(&self.tries.source_v4, &self.tries.source_v6, address)
+    }
+
+    #[inline]
+    fn destination(&self, address: IpAddr) -> AddressClass {
+        class(&self.tries.destination_v4, &self.tries.destination_v6, address)
     }
 
     #[inline]
@@ -144,13 +176,85 @@ impl Table {
         destination: AddressClass,
         tuple: &FiveTuple,
     ) -> Decision {
-        let source_ports = self.source_ports.as_ref();
+        let Parts { services, layers, any_source_port } = &self.parts;
+        let place = services.place(tuple.protocol, tuple.ports.destination());
+        let source_port =
+            || self.tries.source_port.find_place(source_port_place(tuple.ports.source()));
         let classes = Classes {
             source,
             destination,
-            service: self.services.class(tuple.protocol, tuple.ports.destination()),
-            source_port: source_ports.map(|ports| ports.class(tuple.ports.source())),
+            service: self.tries.service.find_place(place),
+            source_port: (!any_source_port).then(source_port),
         };
-        self.rows.decide(&classes, &self.layers)
+        self.rows.decide(&classes, layers)
+    }
+}
+
+#[inline]
+fn class<C, const N: usize>(v4: &Trie<C, N>, v6: &Trie<C, N>, address: IpAddr) -> AddressClass
+where
+    C: Cell,
+{
+    match address {
+        IpAddr::V4(address) => {
+            AddressClass { family: Family::Ipv4, class: v4.find_v4(address.to_bits()) }
+        }
+        IpAddr::V6(address) => {
+            AddressClass { family: Family::Ipv6, class: v6.find_v6(address.to_bits()) }
+        }
+    }
+}
+
+impl<C, const N: usize, R> Table for Compiled<C, N, R>
+where
+    C: Cell + Send + Sync,
+    R: Rows + Send + Sync,
+{
+    fn decide(&self, tuple: &FiveTuple) -> Decision {
+        // The families are told apart here, once, so that each has straight code of its own.
+        match (tuple.source, tuple.destination) {
+            (source @ IpAddr::V4(_), destination @ IpAddr::V4(_)) => {
+                self.decide_on(self.source(source), self.destination(destination), tuple)
+            }
+            (source, destination) => {
+                self.decide_on(self.source(source), self.destination(destination), tuple)
+            }
+        }
+    }
+
+    fn fields_met(&self, bit: usize, may_match: Option<usize>, tuple: &FiveTuple) -> FieldsMet {
+        let has_bit = |dimension, class, bit| {
+            self.rows.word(dimension, class, bit / WORD) >> (bit % WORD) & 1 == 1
+        };
+        let has = |dimension, class| has_bit(dimension, class, bit);
+        let met = |dimension, class| match may_match {
+            _ if has(dimension, class) => Match::Yes,
+            Some(bit) if has_bit(dimension, class, bit) => Match::Unknown,
+            _ => Match::No,
+        };
+        let Parts { services, any_source_port, .. } = &self.parts;
+        let place = |place| self.tries.service.find_place(place);
+        let (source, destination) =
+            (self.source(tuple.source), self.destination(tuple.destination));
+        let source_port = source_port_place(tuple.ports.source());
+        FieldsMet {
+            protocol: has(Dimension::Service, place(services.protocol_alone(tuple.protocol))),
+            source: met(Dimension::Source(source.family), source.class),
+            source_port: *any_source_port
+                || has(Dimension::SourcePort, self.tries.source_port.find_place(source_port)),
+            destination: met(Dimension::Destination(destination.family), destination.class),
+            destination_port: has(
+                Dimension::Service,
+                place(services.port_alone(tuple.ports.destination())),
+            ),
+        }
+    }
+
+    fn layers(&self) -> &Layers {
+        &self.parts.layers
+    }
+
+    fn bytes(&self) -> usize {
+        self.parts.services.bytes() + bytes(&self.tries) + self.rows.bytes()
     }
 }

@@ -112,7 +112,7 @@ fn read_piece(source: &mut impl BufRead, next_line: &mut u64) -> anyhow::Result<
         );
     }
     let first_line = *next_line;
-    *next_line += lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
+    *next_line += lines.split(|&byte| byte == b'\n').count() as u64 - 1;
     Ok(Some(Piece { lines, first_line }))
 }
 
@@ -124,15 +124,14 @@ mod tests {
     #[test]
     fn many_pieces_are_answered_in_order() {
         let policy = Policy::compile(AppliedRules::default(), 1).unwrap();
-        let mut questions = String::from(
-            "direction,protocol,localIPAddress,localPort,remoteIPAddress,remotePort\n",
-        );
+        let header = b"direction,protocol,localIPAddress,localPort,remoteIPAddress,remotePort\n";
+        let mut questions = header.to_vec();
         let lines = 100_000;
         for number in 0..lines {
-            questions.push_str(&format!("outbound,tcp,10.0.0.4,*,10.0.0.5,{}\n", number % 65_536));
+            writeln!(questions, "outbound,tcp,10.0.0.4,*,10.0.0.5,{}", number % 65_536).unwrap();
         }
         let mut answers = Vec::new();
-        let failed = answer_all(questions.as_bytes(), &policy, &mut answers).unwrap();
+        let failed = answer_all(questions.as_slice(), &policy, &mut answers).unwrap();
         let text = String::from_utf8(answers).unwrap();
         assert_eq!((failed, text.lines().count()), (0, lines + 1));
         for (line, number) in text.lines().skip(1).zip(2..) {

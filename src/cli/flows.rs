@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ACCESS", value_parser = clap::value_parser!(Access))]
     access: Option<Access>,
 
-    /// Only flows that this rule decided about: securityRules/NAME, UserRule_NAME, NAME, ...
+    /// Only flows that this rule decided about: NAME, `securityRules/NAME`, `UserRule_NAME`, ...
     #[arg(long, value_name = "RULE")]
     rule: Option<String>,
 

@@ -1,5 +1,6 @@
 //! What `verify` and `explain` share: the question's options, and where the answer comes from.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -99,13 +100,15 @@ fn connected_prefixes(rules: &RuleOptions) -> Vec<IpNet> {
 pub(super) fn sentence(answer: &VerifyAnswer) -> String {
     let mut text = verdict(answer);
     if let Some(platform) = answer.platform {
-        text.push_str(&format!(
+        // Writing to a string can not fail, here and below.
+        _ = write!(
+            text,
             "\nplatform: {} traffic, {} whatever the rules say",
             platform.traffic, platform.effect
-        ));
+        );
     }
     for note in &answer.notes {
-        text.push_str(&format!("\nnote: {}", note.message));
+        _ = write!(text, "\nnote: {}", note.message);
     }
     text
 }

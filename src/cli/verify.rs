@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long, required_unless_present = "batch", value_parser = clap::value_parser!(Protocol))]
     protocol: Option<Protocol>,
 
-    /// The VM's side: ADDRESS:PORT or [IPv6]:PORT; the source port may be `*`
+    /// The VM's side: `ADDRESS:PORT` or `[IPv6]:PORT`; the source port may be `*`
     #[arg(long, value_name = "ENDPOINT", required_unless_present = "batch",
           value_parser = clap::value_parser!(Endpoint))]
     local: Option<Endpoint>,

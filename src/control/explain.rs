@@ -225,7 +225,7 @@ impl NearestAllow {
             }
             AdminAccess::Deny => false,
         };
-        let (field, expected, actual) = missed_field(&asked.met, &rule.fields, tuple)?;
+        let (field, expected, actual) = missed_field(asked.met, &rule.fields, tuple)?;
         would_help.then(|| Self {
             rule_name: asked.rule.azure_name(),
             network_security_group: asked.rule.ruleset.clone(),
@@ -239,7 +239,7 @@ impl NearestAllow {
 
 /// Returns the one field that the packet missed; `None` where it missed none, several, or one that nobody knows.
 fn missed_field(
-    met: &FieldsMet,
+    met: FieldsMet,
     fields: &RuleFields<'_>,
     tuple: &FiveTuple,
 ) -> Option<(&'static str, String, String)> {

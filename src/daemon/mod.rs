@@ -119,6 +119,8 @@ pub struct Summary {
     pub flows_allowed: u64,
     /// Of these, flows that the rules deny.
     pub flows_denied: u64,
+    /// Of these, flows that nobody can decide about.
+    pub flows_undecided: u64,
     /// Records in the output.
     pub records_written: u64,
     /// Records that were lost, for whatever reason.
@@ -225,6 +227,7 @@ fn summary(report: &CaptureReport, records: &RecordCounters) -> Summary {
         flows: engine.flows.created,
         flows_allowed: engine.verdicts.allow,
         flows_denied: engine.verdicts.deny,
+        flows_undecided: engine.verdicts.undecided,
         records_written: records.written,
         records_lost: records.lost_queue_full + records.lost_write,
     }

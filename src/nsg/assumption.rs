@@ -85,9 +85,9 @@ pub fn assumptions(
             let outcome = rule.fields.matches(tuple, rules);
             let asked = Asked { rules, direction, tuple, fields: &rule.fields };
             if outcome == Match::No {
-                asked.missed_by(&mut found)
+                asked.missed_by(&mut found);
             } else {
-                asked.met_by(&mut found)
+                asked.met_by(&mut found);
             }
             match outcome {
                 Match::No => {}
