@@ -1,5 +1,7 @@
 //! The compiled rules equal the oracle: same verdict, same rule, same reasons, for any rules and any packet.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test fail like the test itself")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -205,13 +207,16 @@ impl CutPoints {
     fn packet(&self, dice: &Dice) -> FiveTuple {
         let [source, destination, source_port, destination_port] = &dice.picks;
         let address = |pick: &Index, step: i8, random: u128| -> IpAddr {
-            let random = (random % 9 == 0).then_some(random / 9);
+            let random = random.is_multiple_of(9).then_some(random / 9);
             if dice.ipv6 {
                 let cut = pick.get(&self.v6).wrapping_add_signed(step.into());
                 Ipv6Addr::from_bits(random.unwrap_or(cut)).into()
             } else {
                 let cut = pick.get(&self.v4).wrapping_add_signed(step.into());
-                Ipv4Addr::from_bits(random.map_or(cut, |random| random as u32)).into()
+                Ipv4Addr::from_bits(
+                    random.map_or(cut, |random| (random >> 64 & 0xffff_ffff).try_into().unwrap()),
+                )
+                .into()
             }
         };
         let port = |pick: &Index, step: i8| pick.get(&self.ports).wrapping_add_signed(step.into());

@@ -1,7 +1,7 @@
-//! How fast the classifier answers, beside the linear oracle and beside DPDK's rte_acl, on the same rules and packets.
+//! How fast the classifier answers, beside the linear oracle and beside DPDK's `rte_acl`, on the same rules and packets.
 //!
 //! `cargo bench --bench classify` prints the tables. `-- check` compares five million packets a set with
-//! [`nsgwatch::nsg::evaluate`] instead; `-- quick` measures shorter. rte_acl takes part where the environment
+//! [`nsgwatch::nsg::evaluate`] instead; `-- quick [SET]` measures shorter, or one set. `rte_acl` takes part where the environment
 //! variable `RTE_ACL_DRIVER` names its driver: `benches/classify.sh` builds it and runs everything.
 //!
 //! A figure is the median over many short passes, single calls, nanoseconds a packet. The passes of all engines
@@ -13,6 +13,7 @@
     clippy::cast_sign_loss,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a measuring program: it draws numbers, prints tables, and stops where something is wrong"
@@ -29,8 +30,8 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     match arguments.next().as_deref() {
         Some("check") => check::all_sets(),
-        Some("quick") => measure::tables(5),
-        None => measure::tables(41),
+        Some("quick") => measure::tables(5, arguments.next().as_deref()),
+        None => measure::tables(15, None),
         Some(other) => eprintln!("`{other}` is not check or quick"),
     }
 }

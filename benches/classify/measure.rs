@@ -15,19 +15,16 @@ use nsgwatch::nsg::{
 use crate::random::Random;
 use crate::rte_acl::RteAcl;
 use crate::sets::{Family, SETS, Set};
-use crate::traces::Boxes;
+use crate::traces::{Boxes, Packet, PacketV4, PacketV6};
 
 const TRACES: [&str; 3] = ["uniform", "zipf", "miss"];
-/// Packets of a trace: few enough to stay in the cache, as a packet just parsed is there too; otherwise both engines
-/// mostly wait for the trace. Enough that no branch predictor learns it by heart.
-const PACKETS: usize = 100_000;
-/// How often a pass goes over the trace.
-const ROUNDS: usize = 5;
+/// Packets of a trace.
+const PACKETS: usize = 500_000;
 /// The oracle is slow: it sees only so many packets of a trace.
 const LINEAR_PACKETS: usize = 20_000;
 
 /// Measures everything, each figure from so many passes.
-pub(crate) fn tables(passes: usize) {
+pub(crate) fn tables(passes: usize, only: Option<&str>) {
     let driver = std::env::var_os("RTE_ACL_DRIVER").map(PathBuf::from);
     if driver.is_none() {
         eprintln!("SKIPPED: rte_acl (RTE_ACL_DRIVER is not set; see benches/classify.sh)");
@@ -40,50 +37,56 @@ pub(crate) fn tables(passes: usize) {
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     let mut loads = Vec::new();
-    for set in &SETS {
+    for set in SETS.iter().filter(|set| only.is_none_or(|only| set.name.contains(only))) {
         loads.push(one_set(set, driver.as_ref().filter(|_| set.acl), passes));
     }
     println!("\nBuild and memory of one direction (median of {passes} builds)\n");
     println!("| set | build ms | KiB | rte_acl build ms | rte_acl KiB |\n|---|---|---|---|---|");
-    loads.iter().for_each(|line| println!("{line}"));
-    growth(passes);
-    layers(passes);
+    for line in &loads {
+        println!("{line}");
+    }
+    if only.is_none() {
+        growth(passes);
+        layers(passes);
+    }
 }
 
-struct Engine {
+struct Engine<P> {
     policy: Policy,
     traces: [Vec<FiveTuple>; 3],
+    packed: [Vec<P>; 3],
 }
 
-impl Engine {
+impl<P: Packet> Engine<P> {
     fn new(rules: &AppliedRules, boxes: &Boxes) -> Self {
         let policy = Policy::compile(rules.clone(), 1).expect("the set fits the budget");
         let traces = [boxes.uniform(PACKETS, 11), boxes.zipf(PACKETS, 12), boxes.miss(PACKETS, 13)];
-        Self { policy, traces }
+        let packed = traces.each_ref().map(|trace| trace.iter().map(P::pack).collect());
+        Self { policy, traces, packed }
     }
 }
 
 fn one_set(set: &Set, driver: Option<&PathBuf>, passes: usize) -> String {
     let rules = (set.make)(Family::V4);
     let boxes = Boxes::new(&rules, Family::V4);
-    let v4 = Engine::new(&rules, &boxes);
+    let v4 = Engine::<PacketV4>::new(&rules, &boxes);
     let rules_v6 = (set.make)(Family::V6);
-    let v6 = Engine::new(&rules_v6, &Boxes::new(&rules_v6, Family::V6));
+    let v6 = Engine::<PacketV6>::new(&rules_v6, &Boxes::new(&rules_v6, Family::V6));
     let mut acl = driver
         .map(|driver| RteAcl::start(driver, &boxes, &v4.traces.each_ref().map(Vec::as_slice)));
     for (number, name) in TRACES.iter().enumerate() {
-        let (trace, trace_v6) = (&v4.traces[number], &v6.traces[number]);
+        let trace = &v4.traces[number];
         let mut times: [Vec<f64>; 5] = Default::default();
         let mut acl_sum = None;
         for _ in 0..passes {
-            times[0].push(decide_all(&v4.policy, trace));
+            times[0].push(decide_all(&v4.policy, &v4.packed[number]));
             if let Some(acl) = &mut acl {
-                let (ns, sum) = acl.pass(number, ROUNDS);
+                let (ns, sum) = acl.pass(number);
                 times[1].push(ns);
                 acl_sum = Some(sum);
             }
-            times[2].push(classify_all(&v4.policy, trace));
-            times[3].push(decide_all(&v6.policy, trace_v6));
+            times[2].push(classify_all(&v4.policy, &v4.packed[number]));
+            times[3].push(decide_all(&v6.policy, &v6.packed[number]));
             times[4].push(evaluate_all(&rules, trace));
         }
         if let Some(acl_sum) = acl_sum {
@@ -117,8 +120,8 @@ fn growth(passes: usize) {
     println!("| prefixes | look-up ns | build ms | KiB |\n|---|---|---|---|");
     for prefixes in [10, 100, 1000, 10_000, 100_000] {
         let rules = scattered(prefixes);
-        let engine = Engine::new(&rules, &Boxes::new(&rules, Family::V4));
-        let times = (0..passes).map(|_| decide_all(&engine.policy, &engine.traces[0])).collect();
+        let engine = Engine::<PacketV4>::new(&rules, &Boxes::new(&rules, Family::V4));
+        let times = (0..passes).map(|_| decide_all(&engine.policy, &engine.packed[0])).collect();
         let build = build_ms(&rules, passes);
         let kib = engine.policy.memory_bytes() as f64 / 1024.0;
         println!("| {prefixes} | {} | {build:.2} | {kib:.0} |", show(Figure::of(times).median));
@@ -155,12 +158,12 @@ fn layers(passes: usize) {
     for set in [&SETS[0], &SETS[3]] {
         let one = (set.make)(Family::V4);
         let two = AppliedRules { subnet: one.nic.clone(), ..one.clone() };
-        let engine = Engine::new(&one, &Boxes::new(&one, Family::V4));
+        let engine = Engine::<PacketV4>::new(&one, &Boxes::new(&one, Family::V4));
         let both = Policy::compile(two, 1).expect("the set fits the budget");
         let mut times: [Vec<f64>; 2] = Default::default();
         for _ in 0..passes {
-            times[0].push(decide_all(&engine.policy, &engine.traces[0]));
-            times[1].push(decide_all(&both, &engine.traces[0]));
+            times[0].push(decide_all(&engine.policy, &engine.packed[0]));
+            times[1].push(decide_all(&both, &engine.packed[0]));
         }
         let [one, two] = times.map(Figure::of);
         let ratio = two.median / one.median;
@@ -195,18 +198,18 @@ fn show(figure: f64) -> String {
     }
 }
 
-fn decide_all(policy: &Policy, trace: &[FiveTuple]) -> f64 {
-    per_packet(ROUNDS * trace.len(), || {
-        for tuple in rounds(trace) {
-            let _ = black_box(policy.decide(Direction::Inbound, tuple));
+fn decide_all<P: Packet>(policy: &Policy, trace: &[P]) -> f64 {
+    per_packet(trace.len(), || {
+        for packet in trace {
+            let _ = black_box(policy.decide(Direction::Inbound, &packet.tuple()));
         }
     })
 }
 
-fn classify_all(policy: &Policy, trace: &[FiveTuple]) -> f64 {
-    per_packet(ROUNDS * trace.len(), || {
-        for tuple in rounds(trace) {
-            let _ = black_box(policy.classify(Direction::Inbound, tuple));
+fn classify_all<P: Packet>(policy: &Policy, trace: &[P]) -> f64 {
+    per_packet(trace.len(), || {
+        for packet in trace {
+            let _ = black_box(policy.classify(Direction::Inbound, &packet.tuple()));
         }
     })
 }
@@ -218,10 +221,6 @@ fn evaluate_all(rules: &AppliedRules, trace: &[FiveTuple]) -> f64 {
             let _ = black_box(evaluate(rules, Direction::Inbound, tuple));
         }
     })
-}
-
-fn rounds(trace: &[FiveTuple]) -> impl Iterator<Item = &FiveTuple> {
-    std::iter::repeat_n(trace, ROUNDS).flatten()
 }
 
 fn per_packet(packets: usize, pass: impl FnOnce()) -> f64 {

@@ -3,8 +3,8 @@
  * rte_acl_driver EAL-ARGUMENTS -- BOXES TRACE...
  *
  * BOXES: records of 32 bytes, first match first. TRACE: records of 16 bytes. Little endian, addresses and ports as
- * numbers. After building it prints "built MS KIB", then answers each line "N ROUNDS" on standard input, the number
- * of a trace and how often to go over it: "NS SUM", nanoseconds a packet and the sum of the results of one round. */
+ * numbers. After building it prints "built MS KIB", then answers each line "N" on standard input, the number of a
+ * trace, by one pass over it: "NS SUM", nanoseconds a packet and the sum of the results. */
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <rte_acl.h>
@@ -151,26 +151,20 @@ static struct trace load(const char *path)
 	return trace;
 }
 
-static void round_over(struct rte_acl_ctx *context, struct trace *trace)
+static void pass(struct rte_acl_ctx *context, struct trace *trace)
 {
+	double start = now_ns();
 	for (size_t i = 0; i < trace->count; i += BATCH) {
 		size_t left = trace->count - i, batch = left < BATCH ? left : BATCH;
 		if (rte_acl_classify_alg(context, trace->pointers + i, trace->results + i, batch, 1,
 				RTE_ACL_CLASSIFY_AVX2))
 			die("AVX2 is not available");
 	}
-}
-
-static void pass(struct rte_acl_ctx *context, struct trace *trace, int rounds)
-{
-	double start = now_ns();
-	for (int i = 0; i < rounds; i++)
-		round_over(context, trace);
 	double elapsed = now_ns() - start;
 	uint64_t sum = 0;
 	for (size_t i = 0; i < trace->count; i++)
 		sum += trace->results[i];
-	printf("%.4f %" PRIu64 "\n", elapsed / ((double)trace->count * rounds), sum);
+	printf("%.4f %" PRIu64 "\n", elapsed / (double)trace->count, sum);
 	fflush(stdout);
 }
 
@@ -189,10 +183,10 @@ int main(int argc, char **argv)
 		traces[i - 2] = load(argv[i]);
 	char line[32];
 	while (fgets(line, sizeof line, stdin)) {
-		int number, rounds;
-		if (sscanf(line, "%d %d", &number, &rounds) != 2 || number < 0 || number >= argc - 2)
+		int number;
+		if (sscanf(line, "%d", &number) != 1 || number < 0 || number >= argc - 2)
 			die("no such trace");
-		pass(context, &traces[number], rounds);
+		pass(context, &traces[number]);
 	}
 	return 0;
 }

@@ -1,4 +1,4 @@
-//! The peer: DPDK's rte_acl in a process of its own, one pass a question, so that its passes and ours alternate.
+//! The peer: DPDK's `rte_acl` in a process of its own, one pass a question, so that its passes and ours alternate.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
@@ -52,15 +52,14 @@ impl RteAcl {
         let (build_ms, kib) = two_numbers(&built);
         let mut driver = Self { child, questions, answers, build_ms, kib };
         for trace in 0..traces.len() {
-            driver.pass(trace, 1);
+            driver.pass(trace);
         }
         driver
     }
 
-    /// Runs over a trace so many times; returns nanoseconds a packet and the sum of the deciding rules' priorities
-    /// over one of them.
-    pub(crate) fn pass(&mut self, trace: usize, rounds: usize) -> (f64, f64) {
-        writeln!(self.questions, "{trace} {rounds}").expect("the driver listens");
+    /// Runs over a trace once; returns nanoseconds a packet and the sum of the deciding rules' priorities.
+    pub(crate) fn pass(&mut self, trace: usize) -> (f64, f64) {
+        writeln!(self.questions, "{trace}").expect("the driver listens");
         two_numbers(&read_line(&mut self.answers))
     }
 }

@@ -40,11 +40,11 @@ impl Family {
     }
 }
 
-/// A rule set by name, and what to expect of rte_acl.
+/// A rule set by name, and what to expect of `rte_acl`.
 pub(crate) struct Set {
     pub(crate) name: &'static str,
     pub(crate) make: fn(Family) -> AppliedRules,
-    /// rte_acl can load it: the lists multiplied out do not take its memory.
+    /// `rte_acl` can load it: the lists multiplied out do not take its memory.
     pub(crate) acl: bool,
 }
 

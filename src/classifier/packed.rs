@@ -100,11 +100,6 @@ impl RowCollector {
         Self { rows, numbers: HashTable::new(), packed: Vec::new(), budget }
     }
 
-    /// Returns how many distinct rows there are so far.
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
     /// Returns the class of the values with this row: a new one where no equal row came before.
     pub(super) fn class_of(&mut self, row: &[u64]) -> Result<u32, CompileError> {
         let Self { rows, numbers, packed, budget } = self;

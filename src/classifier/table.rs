@@ -6,7 +6,7 @@
 //! Tries and rows come in a few forms, by the size of the rule set. The forms are chosen once, when the table is
 //! made, and are types: a look-up is one call of straight code and never asks again which form it has.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::addresses::AddressLists;
 use super::dimensions::{Dimensions, Family};
@@ -17,7 +17,7 @@ use super::rows::{AddressClass, Classes, Dimension, Rows, flatten};
 use super::services::{ServiceFields, Services, cut_source_ports, source_port_place};
 use super::sweep::Line;
 use super::trie::{Cell, Trie};
-use super::{CompileError, Decision, MEMORY_BUDGET};
+use super::{CompileError, Decision};
 use crate::flow::FiveTuple;
 use crate::nsg::{AppliedRules, Match, RuleFields};
 
@@ -83,7 +83,7 @@ pub(super) fn compile(
         Dimensions { source_v4, source_v6, destination_v4, destination_v6, service, source_port };
     let any_source_port = fields.iter().all(|rule| rule.source_ports.is_any());
     let parts = Parts { services, layers, any_source_port };
-    choose_rows(parts, &lines, rows, budget / FLAT_SHARE)
+    Ok(choose_rows(parts, &lines, rows, budget / FLAT_SHARE))
 }
 
 /// What a table holds whatever its form.
@@ -101,7 +101,7 @@ fn choose_rows(
     lines: &Dimensions<Line>,
     rows: Dimensions<PackedRows>,
     flat_bytes: usize,
-) -> Result<Box<dyn Table>, CompileError> {
+) -> Box<dyn Table> {
     let count: usize = rows.all().into_iter().map(PackedRows::len).sum();
     let bytes = count * parts.layers.width() * size_of::<u64>();
     match (parts.layers.count(), parts.layers.lane_words()) {
@@ -123,20 +123,19 @@ fn choose_tries<R: Rows + Send + Sync + 'static>(
     parts: Parts,
     lines: &Dimensions<Line>,
     rows: R,
-) -> Result<Box<dyn Table>, CompileError> {
+) -> Box<dyn Table> {
     let runs: usize = lines.all().into_iter().map(|line| line.runs.len()).sum();
     if runs <= WIDE_RUNS
-        && let Some(tries) = lines.try_map(Trie::<u16, 256>::new)
+        && let Some(tries) = lines.map(Trie::<u32, 256>::new).try_map(Trie::narrowed)
         && bytes(&tries) <= WIDE_BYTES
     {
-        return Ok(Box::new(Compiled { parts, tries, rows }));
+        return Box::new(Compiled { parts, tries, rows });
     }
-    if let Some(tries) = lines.try_map(Trie::<u16, 16>::new) {
-        return Ok(Box::new(Compiled { parts, tries, rows }));
+    let tries = lines.map(Trie::<u32, 16>::new);
+    match tries.try_map(Trie::narrowed) {
+        Some(tries) => Box::new(Compiled { parts, tries, rows }),
+        None => Box::new(Compiled { parts, tries, rows }),
     }
-    let tries = lines.try_map(Trie::<u32, 16>::new);
-    let tries = tries.ok_or(CompileError::TooLarge { budget: MEMORY_BUDGET })?;
-    Ok(Box::new(Compiled { parts, tries, rows }))
 }
 
 fn bytes<C, const N: usize>(tries: &Dimensions<Trie<C, N>>) -> usize
@@ -159,14 +158,18 @@ where
     C: Cell,
     R: Rows,
 {
-    #[inline]
     fn source(&self, address: IpAddr) -> AddressClass {
-        class(&self.tries.source_v4, &self.tries.source_v6, address)
+        match address {
+            IpAddr::V4(address) => v4_class(&self.tries.source_v4, address),
+            IpAddr::V6(address) => v6_class(&self.tries.source_v6, address),
+        }
     }
 
-    #[inline]
     fn destination(&self, address: IpAddr) -> AddressClass {
-        class(&self.tries.destination_v4, &self.tries.destination_v6, address)
+        match address {
+            IpAddr::V4(address) => v4_class(&self.tries.destination_v4, address),
+            IpAddr::V6(address) => v6_class(&self.tries.destination_v6, address),
+        }
     }
 
     #[inline]
@@ -191,18 +194,13 @@ where
 }
 
 #[inline]
-fn class<C, const N: usize>(v4: &Trie<C, N>, v6: &Trie<C, N>, address: IpAddr) -> AddressClass
-where
-    C: Cell,
-{
-    match address {
-        IpAddr::V4(address) => {
-            AddressClass { family: Family::Ipv4, class: v4.find_v4(address.to_bits()) }
-        }
-        IpAddr::V6(address) => {
-            AddressClass { family: Family::Ipv6, class: v6.find_v6(address.to_bits()) }
-        }
-    }
+fn v4_class<C: Cell, const N: usize>(trie: &Trie<C, N>, address: Ipv4Addr) -> AddressClass {
+    AddressClass { family: Family::Ipv4, class: trie.find_v4(address.to_bits()) }
+}
+
+#[inline]
+fn v6_class<C: Cell, const N: usize>(trie: &Trie<C, N>, address: Ipv6Addr) -> AddressClass {
+    AddressClass { family: Family::Ipv6, class: trie.find_v6(address.to_bits()) }
 }
 
 impl<C, const N: usize, R> Table for Compiled<C, N, R>
@@ -212,10 +210,18 @@ where
 {
     fn decide(&self, tuple: &FiveTuple) -> Decision {
         // The families are told apart here, once, so that each has straight code of its own.
+        let tries = &self.tries;
         match (tuple.source, tuple.destination) {
-            (source @ IpAddr::V4(_), destination @ IpAddr::V4(_)) => {
-                self.decide_on(self.source(source), self.destination(destination), tuple)
-            }
+            (IpAddr::V4(source), IpAddr::V4(destination)) => self.decide_on(
+                v4_class(&tries.source_v4, source),
+                v4_class(&tries.destination_v4, destination),
+                tuple,
+            ),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => self.decide_on(
+                v6_class(&tries.source_v6, source),
+                v6_class(&tries.destination_v6, destination),
+                tuple,
+            ),
             (source, destination) => {
                 self.decide_on(self.source(source), self.destination(destination), tuple)
             }

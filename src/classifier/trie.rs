@@ -7,14 +7,16 @@
 //!
 //! Small tables step 8 bits at a time, `N` = 256 (fewer steps), large ones 4 bits, `N` = 16 (less memory).
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::sweep::Line;
 
 /// What a cell is made of: a number of 16 or of 32 bits.
-pub(super) trait Cell: Copy + Default + Into<u32> + TryFrom<u32> {}
+pub(super) trait Cell: Copy + Into<u32> {}
 
 impl Cell for u16 {}
 impl Cell for u32 {}
@@ -36,40 +38,10 @@ type Tail = Box<[(u64, u32)]>;
 
 impl<C: Cell, const N: usize> Trie<C, N> {
     const STEP: u32 = N.trailing_zeros();
-    /// The bits below the root's. A root of 16 bits saves two steps of 4 bits, and 8 bits save nothing but memory.
+    /// The bits below those of the root: 8 bits for the root are a step of 8 bits, 16 save steps of 4 bits.
     const IPV4_SHIFT: u32 = if N == 256 { 24 } else { 16 };
     const IPV6_SHIFT: u32 = 96 + Self::IPV4_SHIFT;
     const PORT_SHIFT: u32 = 8;
-
-    /// Builds the trie of IPv4 addresses, of IPv6 addresses, or of places of ports, by the line's length; `None`
-    /// where there are more blocks than cells can number.
-    pub(super) fn new(line: &Line) -> Option<Self> {
-        if line.runs.len() <= 1 {
-            // What is not there is class 0: the only one.
-            return Some(Self { root: vec![], blocks: vec![], classes: 1, tails: vec![] });
-        }
-        let (shift, floor) = match line.last {
-            u128::MAX => (Self::IPV6_SHIFT, 64),
-            last if last == u32::MAX.into() => (Self::IPV4_SHIFT, 0),
-            _ => (Self::PORT_SHIFT, 0),
-        };
-        let (root, builder) = Builder::<N>::build(line, shift, floor);
-        let Builder { blocks, tails, classes, .. } = builder;
-        let (block_count, tail_count) =
-            (u32::try_from(blocks.len()).ok()?, u32::try_from(tails.len()).ok()?);
-        C::try_from(block_count.checked_add(tail_count)? - 1).ok()?;
-        // Tails are numbered behind the blocks, now that it is known how many those are.
-        let cell = |number: u32| {
-            let number = number.checked_sub(FIRST_TAIL).map_or(number, |tail| block_count + tail);
-            C::try_from(number).unwrap_or_default()
-        };
-        Some(Self {
-            root: root.into_iter().map(cell).collect(),
-            blocks: blocks.into_iter().map(|block| block.map(cell)).collect(),
-            classes,
-            tails,
-        })
-    }
 
     /// Returns the class of an IPv4 address.
     #[inline]
@@ -89,7 +61,7 @@ impl<C: Cell, const N: usize> Trie<C, N> {
         let upper = (address >> 64) as u64;
         let start = self.start((address >> Self::IPV6_SHIFT) as usize);
         let at = self.descend(start, upper, Self::IPV6_SHIFT - 64);
-        if at < self.classes { at } else { self.find_in_tail(at, address as u64) }
+        if at < self.classes { at } else { self.find_in_tail(at, lower_half(address)) }
     }
 
     fn find_in_tail(&self, cell: u32, lower: u64) -> u32 {
@@ -112,11 +84,12 @@ impl<C: Cell, const N: usize> Trie<C, N> {
 
     /// Takes the steps for the bits below `shift`; the caller's constant, so that there is no loop left.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are looked at")]
     fn descend(&self, start: u32, value: u64, shift: u32) -> u32 {
         let (mut at, mut shift) = (start, shift);
         while shift > 0 {
             shift -= Self::STEP;
-            let cell = (value >> shift) as usize & (N - 1);
+            let cell = (value >> shift) as usize % N;
             let block = self.blocks.get(at as usize);
             at = block.and_then(|block| block.get(cell)).map_or(0, |&cell| cell.into());
         }
@@ -132,13 +105,59 @@ impl<C: Cell, const N: usize> Trie<C, N> {
     }
 }
 
+impl<const N: usize> Trie<u32, N> {
+    /// Builds the trie of IPv4 addresses, of IPv6 addresses, or of places of ports, by the line's length.
+    pub(super) fn new(line: &Line) -> Self {
+        if line.runs.len() <= 1 {
+            // What is not there is class 0: the only one.
+            return Self { root: vec![], blocks: vec![], classes: 1, tails: vec![] };
+        }
+        let (shift, floor) = match line.last {
+            u128::MAX => (Self::IPV6_SHIFT, 64),
+            last if last == u32::MAX.into() => (Self::IPV4_SHIFT, 0),
+            _ => (Self::PORT_SHIFT, 0),
+        };
+        let (mut root, builder) = Builder::<N>::build(line, shift, floor);
+        let Builder { mut blocks, tails, classes, .. } = builder;
+        // Tails are numbered behind the blocks, now that it is known how many those are.
+        let first_tail = u32::try_from(blocks.len()).unwrap_or(FIRST_TAIL);
+        for cell in root.iter_mut().chain(blocks.as_flattened_mut()) {
+            *cell = cell.checked_sub(FIRST_TAIL).map_or(*cell, |tail| first_tail + tail);
+        }
+        Self { root, blocks, classes, tails }
+    }
+
+    /// Returns the same trie in cells of 16 bits; `None` where the numbers need more.
+    pub(super) fn narrowed(&self) -> Option<Trie<u16, N>> {
+        u16::try_from(self.blocks.len() + self.tails.len()).ok()?;
+        let narrow = |cell: u32| u16::try_from(cell).unwrap_or_default();
+        Some(Trie {
+            root: self.root.iter().copied().map(narrow).collect(),
+            blocks: self.blocks.iter().map(|block| block.map(narrow)).collect(),
+            classes: self.classes,
+            tails: self.tails.clone(),
+        })
+    }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+fn lower_half(address: u128) -> u64 {
+    address as u64
+}
+
+fn hash<const N: usize>(cells: &[u32; N]) -> u64 {
+    FixedState::default().hash_one(cells)
+}
+
 /// While a trie is built, the numbers from here on stand for tails.
 const FIRST_TAIL: u32 = 1 << 31;
 
 /// Makes the blocks, equal ones once, and the tails.
 struct Builder<const N: usize> {
     blocks: Vec<[u32; N]>,
-    numbers: HashMap<[u32; N], u32, FixedState>,
+    /// The number of each block, found by its cells.
+    numbers: HashTable<u32>,
     classes: u32,
     tails: Vec<Tail>,
     /// Bits below this one are not cut into blocks.
@@ -151,7 +170,7 @@ impl<const N: usize> Builder<N> {
         let classes = line.runs.iter().map(|run| run.1 + 1).max().unwrap_or(0);
         let mut builder = Self {
             blocks: (0..classes).map(|class| [class; N]).collect(),
-            numbers: HashMap::with_hasher(FixedState::default()),
+            numbers: HashTable::new(),
             classes,
             tails: Vec::new(),
             floor,
@@ -198,14 +217,22 @@ impl<const N: usize> Builder<N> {
         let shift = shift - N.trailing_zeros();
         let mut cells = [0; N];
         self.fill(&mut cells, runs, base, shift);
-        *self.numbers.entry(cells).or_insert_with(|| {
-            self.blocks.push(cells);
-            u32::try_from(self.blocks.len() - 1).unwrap_or(u32::MAX)
-        })
+        let Self { blocks, numbers, .. } = self;
+        let is_equal = |&number: &u32| blocks.get(number as usize) == Some(&cells);
+        let hash_again = |&number: &u32| blocks.get(number as usize).map_or(0, hash);
+        match numbers.entry(hash(&cells), is_equal, hash_again) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                let number = u32::try_from(blocks.len()).unwrap_or(FIRST_TAIL);
+                entry.insert(number);
+                blocks.push(cells);
+                number
+            }
+        }
     }
 
     fn tail(&mut self, runs: &[(u128, u32)], base: u128) -> u32 {
-        let within = |&(begin, class): &(u128, u32)| (begin.saturating_sub(base) as u64, class);
+        let within = |&(begin, class): &(u128, u32)| (lower_half(begin.max(base)), class);
         self.tails.push(runs.iter().map(within).collect());
         FIRST_TAIL + u32::try_from(self.tails.len() - 1).unwrap_or(0)
     }
