@@ -128,9 +128,9 @@ fn admin_collection() -> impl Strategy<Value = AdminRuleCollection> {
 
 /// Two tags and two application security groups are known, `Nowhere` and `Nobody` never are.
 fn applied_rules() -> impl Strategy<Value = AppliedRules> {
-    let named = || vec(network(), 0..20);
+    let tag = || vec(network(), 0..20);
     let group = || proptest::option::of(group());
-    let names = (named(), named(), vec(network(), 0..4), vec(network(), 0..4));
+    let names = (tag(), tag(), vec(network(), 0..4), vec(network(), 0..4));
     (vec(admin_collection(), 0..3), group(), group(), names, vec(network(), 0..4)).prop_map(
         |(admin, subnet, nic, (storage, regional, web, db), virtual_network)| {
             let mut service_tags = ServiceTags::new(virtual_network);

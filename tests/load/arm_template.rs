@@ -367,7 +367,7 @@ fn a_template_may_have_comments_and_no_other_document_may() {
         &format!("[ // all\n{}]", group("n", "[] // none")).replace("none}}", "none\n}}"),
     );
     assert_eq!(parsed(&text).groups[0].group.name, "n");
-    let errors = refused(&text.replace("]", "]]"));
+    let errors = refused(&text.replace(']', "]]"));
     assert!(errors[0].to_string().contains("not JSON"), "{}", errors[0]);
     assert!(
         refused("{\"name\": \"n\", \"securityRules\": []} // x")[0]
