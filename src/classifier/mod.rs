@@ -18,16 +18,17 @@
 //! ```
 //!
 //! A long list of prefixes costs one address table, not one entry for every pair of prefixes, and the work a packet
-//! costs does not depend on the packet: neither a lucky nor a hostile one takes another path.
+//! costs hardly depends on the packet: there is no path that a hostile sender can make long.
 //!
 //! # The rooms, in reading order
 //!
 //! - `sweep`: cuts a line of values (addresses, ports) into runs of one class.
 //! - `packed`: collects the distinct rows; guards against more classes than memory can hold.
 //! - `trie`: finds a value's class in a fixed number of loads.
-//! - `addresses`, `services`: the dimensions: source and destination; (protocol, destination port), source port.
-//! - `rows`: the AND, as straight-line code of a fixed width.
+//! - `addresses`, `services`: the lines of source and destination; of (protocol, destination port), of source ports.
+//! - `dimensions`: what there is once for each of them.
 //! - `layers`: which bits belong to which group, and how the groups speak in turn.
+//! - `rows`: the AND, as straight-line code of a fixed width.
 //! - `table`: all of it together, for one direction.
 //! - `region`: how far around a packet the answer stays the same.
 //! - `explain`: reads the same rows to say which field of which rule did not match.
