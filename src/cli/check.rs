@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{OutputFormat, exit, terminal};
 use crate::config::rule_files::{self, RuleFileErrors};
 use crate::config::{RuleOptions, RunOptions, Settings};
-use crate::nsg::load::LoadWarning;
+use crate::nsg::load::{LoadWarning, Unresolved};
 
 const AFTER_HELP: &str = "\
 Each error stands on a line of its own: FILE:LINE:COLUMN: rule, field: what is wrong [ARM: the code Azure answers with].
@@ -38,6 +38,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     parameters: Option<PathBuf>,
 
+    /// What becomes of rules that name a service tag or an application security group that nothing explains
+    /// [default: refuse]
+    #[arg(long, value_name = "WHAT", value_parser = clap::value_parser!(Unresolved))]
+    unresolved: Option<Unresolved>,
+
     /// How to print what is found
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: OutputFormat,
@@ -54,6 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         service_tags: arguments.service_tags.clone(),
         application_security_groups: arguments.application_security_groups.clone(),
         parameters: arguments.parameters.clone(),
+        unresolved: arguments.unresolved,
         ..RuleOptions::default()
     };
     found.add(rule_files::check(&groups, &with));
