@@ -115,12 +115,16 @@ impl CaptureLoop {
         let Some(block) = self.ring.next_block() else { return false };
         self.clock.read();
         for frame in block.frames() {
-            match packet::parse(frame.link, frame.bytes, frame.wire_length) {
-                Ok(packet) => {
-                    let now = self.clock.place(frame.unix_ns);
-                    self.packets.push((now, frame.direction, packet));
+            let now = self.clock.place(frame.unix_ns);
+            if let Some(packet) =
+                packet::parse_plain(frame.link, frame.bytes, frame.wire_length)
+            {
+                self.packets.push((now, frame.direction, packet));
+            } else {
+                match packet::parse(frame.link, frame.bytes, frame.wire_length) {
+                    Ok(packet) => self.packets.push((now, frame.direction, packet)),
+                    Err(reason) => self.engine.skip(reason),
                 }
-                Err(reason) => self.engine.skip(reason),
             }
             if self.packets.len() == BATCH {
                 self.engine.observe_block(&self.packets, &mut self.events);
