@@ -23,6 +23,8 @@ use crate::report::RecordQueue;
 const TICK_NS: u64 = 1_000_000_000;
 /// The longest sleep without a packet.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Packets that are handed to the engine at once.
+const BATCH: usize = 64;
 /// Flows that are ended, or places of the table that are looked at, between two hand-overs.
 const SLICE: usize = 16_384;
 
@@ -78,7 +80,7 @@ impl CaptureLoop {
             queue,
             commands,
             clock: Clock::default(),
-            packets: Vec::new(),
+            packets: Vec::with_capacity(BATCH),
             events: Vec::new(),
             next_tick_ns: 0,
         }
@@ -107,18 +109,24 @@ impl CaptureLoop {
         Ok(wake)
     }
 
-    /// Judges the frames of one block; `false` where no block is ready. The kernel gets the block back before the
-    /// flows are looked up.
+    /// Judges the frames of one block; `false` where no block is ready. Packets go to the engine in batches that
+    /// stay in the processor's nearest cache.
     fn judge_block(&mut self) -> bool {
         let Some(block) = self.ring.next_block() else { return false };
         self.clock.read();
         for frame in block.frames() {
-            match packet::parse(frame.link, frame.bytes, frame.wire_length) {
-                Ok(packet) => {
-                    let now = self.clock.place(frame.unix_ns);
-                    self.packets.push((now, frame.direction, packet));
+            let now = self.clock.place(frame.unix_ns);
+            if let Some(packet) = packet::parse_plain(frame.link, frame.bytes, frame.wire_length) {
+                self.packets.push((now, frame.direction, packet));
+            } else {
+                match packet::parse(frame.link, frame.bytes, frame.wire_length) {
+                    Ok(packet) => self.packets.push((now, frame.direction, packet)),
+                    Err(reason) => self.engine.skip(reason),
                 }
-                Err(reason) => self.engine.skip(reason),
+            }
+            if self.packets.len() == BATCH {
+                self.engine.observe_block(&self.packets, &mut self.events);
+                self.packets.clear();
             }
         }
         drop(block);

@@ -121,7 +121,7 @@ impl Engine {
                 *slot = self.table.peek(located.hash);
             }
             let flows = slots.iter().flatten().filter_map(|slot| self.table.get(*slot));
-            black_box(flows.fold(0, |all, flow| all ^ flow.to_source().packets));
+            black_box(flows.fold(0, |all, flow| all ^ flow.touch()));
             for ((now, direction, packet), located) in batch.iter().zip(&located) {
                 self.observe_located(*now, *direction, packet, *located, events);
             }
@@ -275,35 +275,36 @@ impl Engine {
         if flow.is_closed() && is_first_syn(packet.kind) {
             return Meeting::OpensAnother(own_end(flow).unwrap_or(EndReason::Superseded));
         }
-        let old = &flow.value;
-        let is_memory = old.is_denial() || self.judge_allowed_again;
-        let again = (old.generation != self.generation && is_memory).then(|| {
+        let is_memory = flow.value.is_denial() || self.judge_allowed_again;
+        let again = (flow.value.generation != self.generation && is_memory).then(|| {
             let verdict = self.policy.classify(flow.opening().direction, &flow.tuple());
-            Judgment { tcp: old.tcp, ..Judgment::new(verdict, self.generation) }
+            Judgment { tcp: flow.value.tcp, ..Judgment::new(verdict, self.generation) }
         });
-        let mut judgment = match again {
-            Some(judgment) => judgment,
-            None if !old.is_denial() || old.reverse_denied => return Meeting::Belongs,
-            None => old.clone(),
-        };
+        // The judgment holds a counted reference that other threads share: it is looked at, and not cloned.
+        let judgment = again.as_ref().unwrap_or(&flow.value);
         let from_other_side = sender != flow.opening().initiator;
-        if judgment.is_denial() && from_other_side && can_open(packet) {
-            if self.policy.classify(direction, &packet.tuple).access == Access::Allow {
-                let was_denied = flow.is_denied();
-                return Meeting::OpensAnother(if was_denied {
-                    EndReason::Superseded
-                } else {
-                    EndReason::PolicyChange
-                });
+        let asks_for_its_own =
+            judgment.is_denial() && !judgment.reverse_denied && from_other_side && can_open(packet);
+        if asks_for_its_own
+            && self.policy.classify(direction, &packet.tuple).access == Access::Allow
+        {
+            let was_denied = flow.is_denied();
+            return Meeting::OpensAnother(if was_denied {
+                EndReason::Superseded
+            } else {
+                EndReason::PolicyChange
+            });
+        }
+        if let Some(mut judgment) = again {
+            judgment.reverse_denied = asks_for_its_own;
+            if !judgment.says_the_same_as(&flow.value) {
+                return Meeting::JudgedOtherwise(judgment);
             }
-            judgment.reverse_denied = true;
-        }
-        if judgment.says_the_same_as(&flow.value) {
             flow.value = judgment;
-            Meeting::Belongs
-        } else {
-            Meeting::JudgedOtherwise(judgment)
+        } else if asks_for_its_own {
+            flow.value.reverse_denied = true;
         }
+        Meeting::Belongs
     }
 
     /// Opens a flow with its first packet.

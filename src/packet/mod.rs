@@ -3,7 +3,7 @@
 //! Every frame ends as exactly one of the two. This room looks at one frame at a time, keeps nothing between
 //! frames, validates no checksum (offload leaves them unfinished on the VM's own packets) and knows no rule.
 //!
-//! - [`parse`] is the only entry.
+//! - [`parse`] is the entry; [`parse_plain`] is its quick part alone.
 //! - `plain` reads the frames that nearly all traffic consists of straight from their bytes.
 //! - `sliced` reads every frame, plain ones included, through etherparse; it is the meaning, `plain` the short cut.
 //! - `transport` reads what follows the IP header, for both.
@@ -30,11 +30,26 @@ use crate::flow::{FiveTuple, Protocol};
 ///
 /// The reason why the frame holds no IP packet that can be judged.
 pub fn parse(link: LinkType, frame: &[u8], wire_length: u32) -> Result<Packet, Skip> {
-    if let Some((tuple, kind)) = plain::read(link, frame) {
-        return Ok(Packet { tuple, kind, fragment: Fragment::Whole, wire_length });
+    if let Some(packet) = parse_plain(link, frame, wire_length) {
+        return Ok(packet);
     }
     let sliced::Content { tuple, kind, fragment } = sliced::read(link, frame)?;
     Ok(Packet { tuple, kind, fragment, wire_length })
+}
+
+/// Reads one frame if it is a whole TCP or UDP packet right behind its link-layer header, as nearly all are; for
+/// `None` ask [`parse`], which gives the same packet where there is one here.
+///
+/// Inlined, so that the packet is made in the place where the caller keeps it and is not copied there.
+#[expect(
+    clippy::inline_always,
+    reason = "a copy waits until the fields just written reach the cache"
+)]
+#[inline(always)]
+#[must_use]
+pub fn parse_plain(link: LinkType, frame: &[u8], wire_length: u32) -> Option<Packet> {
+    let (tuple, kind) = plain::read(link, frame)?;
+    Some(Packet { tuple, kind, fragment: Fragment::Whole, wire_length })
 }
 
 /// Where the bytes of a frame start.

@@ -71,9 +71,9 @@ impl Output {
         Ok(())
     }
 
-    /// Writes whole lines. Returns how many of them are written, and the error that kept the others from it.
-    #[expect(clippy::naive_bytecount, reason = "it is fast enough beside the write itself")]
-    pub(super) fn write_lines(&mut self, lines: &[u8]) -> (u64, io::Result<()>) {
+    /// Writes whole lines, `count` of them. Returns how many are written, and the error that kept the others from it.
+    #[expect(clippy::naive_bytecount, reason = "only what a failed write has written is counted")]
+    pub(super) fn write_lines(&mut self, lines: &[u8], count: u64) -> (u64, io::Result<()>) {
         if self.torn {
             if let (_, Err(error)) = write_all(&mut self.file, b"\n") {
                 return (0, Err(error));
@@ -81,14 +81,17 @@ impl Output {
             self.torn = false;
         }
         let (length, result) = write_all(&mut self.file, lines);
+        if length == lines.len() {
+            return (count, result);
+        }
         let written = lines.get(..length).unwrap_or_default();
         let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         let torn = length - whole;
         if torn > 0 && self.take_back(torn).is_err() {
             self.torn = true;
         }
-        let count = written.iter().filter(|byte| **byte == b'\n').count();
-        (count as u64, result)
+        let whole_lines = written.iter().filter(|byte| **byte == b'\n').count();
+        (whole_lines as u64, result)
     }
 
     /// Cuts the last bytes off the file; fails on anything but a file.

@@ -303,7 +303,7 @@ impl Writer {
             return;
         }
         let (written, result) = if self.on_reader_gone.is_some() {
-            self.output.write_lines(self.buffer.as_bytes())
+            self.output.write_lines(self.buffer.as_bytes(), self.lines)
         } else {
             (0, Ok(()))
         };
