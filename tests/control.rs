@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -223,6 +223,13 @@ fn a_socket_that_nobody_listens_on_is_replaced_and_anything_else_is_left_alone()
     assert!(error.contains("another program is listening"), "{error}");
     drop(server);
     assert!(!path.exists(), "the socket is removed with its server");
+
+    let datagrams = UnixDatagram::bind(&path).unwrap();
+    let error = Server::bind(&path).unwrap_err().to_string();
+    assert!(error.contains("can not find out who listens on"), "{error}");
+    assert!(path.exists(), "a socket of another kind is somebody's");
+    drop(datagrams);
+    fs::remove_file(&path).unwrap();
 
     fs::write(&path, "precious").unwrap();
     let error = Server::bind(&path).unwrap_err().to_string();

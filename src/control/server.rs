@@ -223,7 +223,11 @@ fn remove_stale(path: &Path) -> Result<(), ServerError> {
         }
         Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
             Ok(_) => Err(ServerError::InUse(path.to_owned())),
-            Err(_) => fs::remove_file(path).map_err(|error| io("remove the old socket", error)),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(|error| io("remove the old socket", error))
+            }
+            // Neither answered nor refused: a socket of another kind, a stranger's, or one too busy to answer.
+            Err(error) => Err(io("find out who listens on", error)),
         },
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Bound;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -359,7 +360,9 @@ impl VerifyQuery {
             for &port in cuts {
                 let other = verdict_at(port);
                 if other != first {
-                    let end = cuts.range(port + 1..).find(|&&next| verdict_at(next) != other);
+                    let end = cuts
+                        .range((Bound::Excluded(port), Bound::Unbounded))
+                        .find(|&&next| verdict_at(next) != other);
                     return Err(VerifyError::DependsOnSourcePort {
                         first: in_words(&first),
                         first_ports: ports_in_words(0, port - 1),

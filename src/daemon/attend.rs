@@ -46,7 +46,9 @@ pub(super) async fn attend(
                 return Ok((report, desk.records));
             }
             failed = &mut serve => return Err(failed.into()),
-            Some(question) = asked.recv() => desk.answer(question).await,
+            // While it ends, the capture thread answers nothing: a question dropped is told so, and the next signal
+            // does not wait behind it.
+            Some(question) = asked.recv() => if !stopping { desk.answer(question).await },
             _ = hangup.recv() => {
                 tell_systemd(&reloading());
                 desk.records.reopen();

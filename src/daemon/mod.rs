@@ -36,8 +36,9 @@ use crate::engine::Engine;
 use crate::privilege::{self, PrivilegeError};
 use crate::report::{self, Output, RecordCounters, RecordWriter, ReportError, Sink};
 
-/// How long the last records may take to be written; less than systemd waits before it kills.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the last records may take to be queued, and then again to be written; together less than systemd waits
+/// before it kills (`TimeoutStopSec` of the unit).
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Why the agent can not start, or had to end.
 #[derive(Debug, thiserror::Error)]

@@ -42,12 +42,6 @@ impl ApplicationSecurityGroups {
         let (_, members) = same_name.next()?;
         same_name.next().is_none().then_some(members)
     }
-
-    /// Says whether no group is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
 }
 
 /// Returns the last part of a resource id: the bare name.

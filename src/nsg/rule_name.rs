@@ -54,12 +54,6 @@ impl FromStr for RuleName {
 }
 
 impl RuleName {
-    /// Returns the name as it was given.
-    #[must_use]
-    pub fn as_given(&self) -> &str {
-        &self.given
-    }
-
     /// Says whether the rule is meant. Names compare in any letter case, as Azure compares them.
     #[must_use]
     pub fn names(&self, rule: &RuleProvenance) -> bool {

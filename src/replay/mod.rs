@@ -86,6 +86,8 @@ pub struct Summary {
     pub flows_allowed: u64,
     /// Of these, flows that the rules deny.
     pub flows_denied: u64,
+    /// Of these, flows that nobody can decide about.
+    pub flows_undecided: u64,
 }
 
 /// What a replay gives.
@@ -193,6 +195,7 @@ impl Replay {
             flows: counters.flows.created,
             flows_allowed: counters.verdicts.allow,
             flows_denied: counters.verdicts.deny,
+            flows_undecided: counters.verdicts.undecided,
         };
         Ok(Replayed { summary, rules: self.totals.sorted(), troubles })
     }

@@ -192,9 +192,6 @@ pub struct RecordWriter {
 }
 
 impl RecordWriter {
-    /// The number of events that wait at most, if nothing else is asked for.
-    pub const DEFAULT_QUEUE_LIMIT: usize = 131_072;
-
     /// Starts the thread that writes. `on_reader_gone` is called once if the other side
     /// of a pipe is closed: no record can be written any more.
     ///

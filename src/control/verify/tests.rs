@@ -116,6 +116,12 @@ fn an_open_source_port_is_answered_only_where_all_ports_agree() {
         ),
         "{error}"
     );
+    let last =
+        ask("10.0.0.4", &policy(vec![deny_from_ports(65535, 65535)])).unwrap_err().to_string();
+    assert!(
+        last.contains("for ports 0-65534, Deny by securityRules/deny-ports for ports 65535;"),
+        "{last}"
+    );
     assert_eq!(ask("10.0.0.4:2001", &mixed).unwrap().access, Access::Allow);
     assert_eq!(ask("10.0.0.4:2000", &mixed).unwrap().rule_id.as_deref(), Some("/id/deny-ports"));
     assert_eq!(
