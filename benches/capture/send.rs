@@ -61,8 +61,7 @@ pub(super) fn run(arguments: &[String]) -> Result<String, Box<dyn Error>> {
         let mut rest = slices.as_slice();
         while !rest.is_empty() {
             let flags = MsgFlags::empty();
-            let result =
-                sendmmsg(socket.as_raw_fd(), &mut headers, rest, no_addresses, [], flags);
+            let result = sendmmsg(socket.as_raw_fd(), &mut headers, rest, no_addresses, [], flags);
             match result.map(Iterator::count) {
                 Ok(done) => rest = rest.get(done..).unwrap_or_default(),
                 Err(Errno::ENOBUFS | Errno::EAGAIN) => {}

@@ -116,9 +116,7 @@ impl CaptureLoop {
         self.clock.read();
         for frame in block.frames() {
             let now = self.clock.place(frame.unix_ns);
-            if let Some(packet) =
-                packet::parse_plain(frame.link, frame.bytes, frame.wire_length)
-            {
+            if let Some(packet) = packet::parse_plain(frame.link, frame.bytes, frame.wire_length) {
                 self.packets.push((now, frame.direction, packet));
             } else {
                 match packet::parse(frame.link, frame.bytes, frame.wire_length) {

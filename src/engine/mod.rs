@@ -283,12 +283,9 @@ impl Engine {
         // The judgment holds a counted reference that other threads share: it is looked at, and not cloned.
         let judgment = again.as_ref().unwrap_or(&flow.value);
         let from_other_side = sender != flow.opening().initiator;
-        let asks_for_its_own = judgment.is_denial()
-            && !judgment.reverse_denied
-            && from_other_side
-            && can_open(packet);
-        if asks_for_its_own
-            && self.policy.classify(direction, &packet.tuple).access != Access::Deny
+        let asks_for_its_own =
+            judgment.is_denial() && !judgment.reverse_denied && from_other_side && can_open(packet);
+        if asks_for_its_own && self.policy.classify(direction, &packet.tuple).access != Access::Deny
         {
             let was_denied = flow.is_denied();
             return Meeting::OpensAnother(if was_denied {

@@ -41,7 +41,10 @@ pub fn parse(link: LinkType, frame: &[u8], wire_length: u32) -> Result<Packet, S
 /// `None` ask [`parse`], which gives the same packet where there is one here.
 ///
 /// Inlined, so that the packet is made in the place where the caller keeps it and is not copied there.
-#[expect(clippy::inline_always, reason = "a copy waits until the fields just written reach the cache")]
+#[expect(
+    clippy::inline_always,
+    reason = "a copy waits until the fields just written reach the cache"
+)]
 #[inline(always)]
 #[must_use]
 pub fn parse_plain(link: LinkType, frame: &[u8], wire_length: u32) -> Option<Packet> {

@@ -23,7 +23,10 @@ const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
 const FRAGMENT_MASK: u16 = 0x3fff;
 
 /// Returns tuple and kind of a plain frame.
-#[expect(clippy::inline_always, reason = "returned through memory, the tuple is copied three times more")]
+#[expect(
+    clippy::inline_always,
+    reason = "returned through memory, the tuple is copied three times more"
+)]
 #[inline(always)]
 pub(super) fn read(link: LinkType, frame: &[u8]) -> Option<(FiveTuple, PacketKind)> {
     match link {
