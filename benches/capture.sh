@@ -7,12 +7,12 @@
 # start and end included; what the kernel does for a tap is in the sender's time, which is shown beside it. A tool
 # that is not installed is skipped with a note (Debian: tcpdump softflowd nfdump pmacct iperf3 iproute2).
 #
-# Choose loads by name with LOADS="many million text new idle iperf" (default: all of them).
+# Choose loads by name with LOADS="many flows million text new idle iperf" (default: all of them).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 runs=${1:-3}
-loads=${LOADS:-many million text new idle iperf}
+loads=${LOADS:-many flows million text new idle iperf}
 [ "$(id -u)" = 0 ] || { echo "SKIPPED: needs root for network namespaces"; exit 0; }
 
 cargo build --release --locked --bin nsgwatch --bench capture
@@ -189,26 +189,29 @@ print_table() { # TITLE COUNT TOOL...
                 lost = seen < 0 ? "?" : sprintf("%.2f", 100 * (1 - seen / count))
                 cpu = median(tool, 3)
                 per = seen > 0 ? cpu / seen * 1e6 : cpu / count * 1e6
-                printf "| %s | %s | %.3f | %s | %.1f | %.3f | %.2f |\n", tool, tool == "none" ? "-" : lost, per,
-                    own > 0 && tool != "none" ? sprintf("%.2fx", cpu / own) : "-",
-                    median(tool, 4) / 1024, median(tool, 5) / count * 1e6, median(tool, 6) / 1e6
+                if (tool == "none") lost = "-"
+                ratio = "-"
+                if (own > 0 && tool != "none") ratio = sprintf("%.2fx", cpu / own)
+                printf("| %s | %s | %.3f | %s | %.1f | %.3f | %.2f |\n", tool, lost, per, ratio,
+                    median(tool, 4) / 1024, median(tool, 5) / count * 1e6, median(tool, 6) / 1e6)
             }
         }' "$work/rows"
 }
 
-# Processor time of an agent that sees no packet for ten seconds, start and end included and then taken off.
+# Processor time of an agent that sees no packet for ten seconds, from the scheduler's own nanoseconds.
 idle() {
-    local seconds cpu=()
-    for seconds in 0 10; do
-        make_network
-        start_tool nsgwatch
-        sleep "$seconds"
-        stop_tool nsgwatch
-        cpu+=("$(value_of cpu "$work/measured")")
-        remove_network
-    done
-    awk -v a="${cpu[0]}" -v b="${cpu[1]}" 'BEGIN { printf "\n**Idle**: %.3f %% of a core\n", (b - a) * 10 }'
+    local agent_pid before after
+    make_network
+    start_tool nsgwatch
+    agent_pid=$(pgrep -P "$measured")
+    before=$(spent_ns "$agent_pid")
+    sleep 10
+    after=$(spent_ns "$agent_pid")
+    stop_tool nsgwatch
+    remove_network
+    awk -v ns="$((after - before))" 'BEGIN { printf("\n**Idle**: %.4f %% of a core\n", ns / 1e10 * 100) }'
 }
+spent_ns() { awk '{ sum += $1 } END { printf("%.0f", sum) }' /proc/"$1"/task/*/schedstat; }
 
 # TCP bulk transfer with segmentation offload, with and without a tap on the receiver.
 iperf() {
@@ -239,7 +242,7 @@ iperf() {
     for tool in none nsgwatch tcpdump; do
         awk -v tool="$tool" '$1 == tool { print $2, $3 }' "$work/rows" | sort -n |
             awk -v tool="$tool" '{ rate[NR] = $1; if ($2 + 0 > lost) lost = $2 } END { if (NR) print tool, rate[int((NR + 1) / 2)], lost + 0 }'
-    done | awk '$1 == "none" { none = $2 } { printf "| %s | %.1f | %+.0f %% | %s |\n", $1, $2 / 1000, 100 * ($2 / none - 1), $1 == "none" ? "-" : $3 }'
+    done | awk '$1 == "none" { none = $2 } { lost = $1 == "none" ? "-" : $3; printf("| %s | %.1f | %+.0f %% | %s |\n", $1, $2 / 1000, 100 * ($2 / none - 1), lost) }'
 }
 
 max_flows=262144
@@ -249,6 +252,13 @@ for load in $loads; do
         many)
             compare "100,000 flows, 60 B, as fast as one core sends" 2500000 100000 0 udp \
                 none nsgwatch nsgwatch-1000-rules nsgwatch-50k-prefixes tcpdump softflowd nfpcapd pmacctd
+            ;;
+        flows)
+            max_flows=1000000
+            for flows in 1000 100000 1000000; do
+                compare "$flows flows, 60 B, as fast as one core sends" 4000000 "$flows" 0 udp nsgwatch tcpdump
+            done
+            max_flows=262144
             ;;
         million)
             max_flows=1000000

@@ -232,7 +232,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub record_queue: Option<u32>,
 
-    /// Size of the capture ring in MiB [default: 32]
+    /// Size of the capture ring in MiB [default: 16]
     #[arg(long, value_name = "MIB", hide_short_help = true)]
     pub ring_mib: Option<u32>,
 }
@@ -433,7 +433,7 @@ impl Settings {
                 16_777_216,
                 "from 1 to 16777216",
             )?,
-            ring_mib: within("ring-mib", options.ring_mib, 32, 2, 1024, "from 2 to 1024")?,
+            ring_mib: within("ring-mib", options.ring_mib, 16, 2, 1024, "from 2 to 1024")?,
         })
     }
 
