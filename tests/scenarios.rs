@@ -5,7 +5,7 @@
 //! `virtualNetwork` (prefixes), and either `cases` (direction, protocol, local and remote as `address:port`, access,
 //! rule in IP flow verify's spelling, nsg, layer; a port `*` stands for every port) or `errors` (rule, field, code, a
 //! part of the message). Both the oracle and the compiled policy must give each answer. A case may also name the
-//! traffic that the `platform` handles by itself and the ids of `notes` and `assumptions`.
+//! traffic that the `platform` handles by itself, the ids of `notes` and `assumptions`, and other `names` of the rule.
 //!
 //! `admin` holds collections of security admin rules, `subnetRules` rules of the subnet's group beside those of
 //! `subnet`, both in a short form (see `ModelRule`) in which `asg:NAME` is an application security group;
@@ -28,8 +28,8 @@ use nsgwatch::flow::{Direction, FiveTuple, Ports, Protocol};
 use nsgwatch::nsg::load::{LoadError, Loaded, SourceFile, Sources, Unresolved, load};
 use nsgwatch::nsg::{
     Access, AddressPrefix, AdminAccess, AdminRuleCollection, AppliedRules, NetworkSecurityGroup,
-    PlatformTraffic, PortRange, PortSet, Priority, RuleProtocol, RuleProvenance, SecurityAdminRule,
-    SecurityRule, Verdict, assumptions, evaluate, notes,
+    PlatformTraffic, PortRange, PortSet, Priority, RuleName, RuleNameStyle, RuleProtocol,
+    RuleProvenance, SecurityAdminRule, SecurityRule, Verdict, assumptions, evaluate, notes,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -89,6 +89,17 @@ struct Case {
     notes: Vec<String>,
     /// Looked at only where given.
     assumptions: Option<Vec<String>>,
+    names: Option<Names>,
+}
+
+/// The deciding rule's name on other surfaces than IP flow verify, texts that name it, and texts that do not.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Names {
+    diagnostics: String,
+    bare: String,
+    accepted: Vec<String>,
+    others: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -292,6 +303,9 @@ impl Case {
             let assumed: Vec<_> = assumed.iter().map(|assumption| assumption.id()).collect();
             assert_eq!(&assumed, expected, "{title}");
         }
+        if let Some(names) = &self.names {
+            names.assert_name(verdict.rule.as_deref().unwrap(), title);
+        }
     }
 
     fn assert_answer(&self, verdict: &Verdict, title: &str) {
@@ -327,6 +341,20 @@ impl Case {
             tuples.extend(remote_ports.iter().map(|remote| packet(*local_port, *remote)));
         }
         tuples
+    }
+}
+
+impl Names {
+    fn assert_name(&self, rule: &RuleProvenance, title: &str) {
+        assert_eq!(rule.name_in(RuleNameStyle::Diagnostics), self.diagnostics, "{title}");
+        assert_eq!(rule.name_in(RuleNameStyle::Bare), self.bare, "{title}");
+        let is_named = |text: &String| text.parse::<RuleName>().unwrap().names(rule);
+        for text in &self.accepted {
+            assert!(is_named(text), "{title}: {text}");
+        }
+        for text in &self.others {
+            assert!(!is_named(text), "{title}: {text}");
+        }
     }
 }
 

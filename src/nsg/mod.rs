@@ -30,7 +30,7 @@ pub use evaluate::{Match, address_field_matches, evaluate};
 pub use layer::{LayerRule, RuleFields, RuleLayer};
 pub use note::{Note, notes};
 pub use platform::{PlatformEffect, PlatformTraffic};
-pub use rule_name::RuleName;
+pub use rule_name::{RuleName, RuleNameStyle};
 pub use service_tag::{AZURE_HOST_ADDRESS, ServiceTags, WellKnownTag};
 pub use verdict::{Access, Layer, RuleProvenance, Verdict};
 

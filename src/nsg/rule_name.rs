@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::str::FromStr;
 
 use super::{Layer, RuleProvenance};
+use crate::flow::UnknownWord;
 
 /// A rule as somebody names it, in any of the spellings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,16 +68,77 @@ impl RuleName {
     }
 }
 
+/// In which spelling rules are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RuleNameStyle {
+    /// Of IP flow verify and effective rules: `securityRules/x`, `defaultSecurityRules/x`.
+    #[default]
+    Azure,
+    /// Of network security group diagnostics and flow logs: `UserRule_x`, `DefaultRule_x`.
+    Diagnostics,
+    /// Of the resource manager: `x`.
+    Bare,
+}
+
+impl RuleNameStyle {
+    /// Spells the name of a rule; an admin rule is bare in every style.
+    #[must_use]
+    pub fn spell(self, name: &str, layer: Layer, is_default: bool) -> String {
+        let prefix = match (self, is_default) {
+            _ if layer == Layer::Admin => "",
+            (Self::Azure, true) => "defaultSecurityRules/",
+            (Self::Azure, false) => "securityRules/",
+            (Self::Diagnostics, true) => "DefaultRule_",
+            (Self::Diagnostics, false) => "UserRule_",
+            (Self::Bare, _) => "",
+        };
+        format!("{prefix}{name}")
+    }
+
+    /// Spells a name in this style that [`RuleProvenance::azure_name`] has spelled.
+    #[must_use]
+    pub fn respell(self, azure_name: &str, layer: Layer) -> String {
+        let user = azure_name.strip_prefix("securityRules/");
+        match user.or_else(|| azure_name.strip_prefix("defaultSecurityRules/")) {
+            Some(name) => self.spell(name, layer, user.is_none()),
+            None => azure_name.to_owned(),
+        }
+    }
+}
+
+impl FromStr for RuleNameStyle {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        [("azure", Self::Azure), ("diagnostics", Self::Diagnostics), ("bare", Self::Bare)]
+            .into_iter()
+            .find_map(|(word, style)| text.eq_ignore_ascii_case(word).then_some(style))
+            .ok_or_else(|| UnknownWord {
+                value: text.to_owned(),
+                expected: "azure, diagnostics or bare",
+            })
+    }
+}
+
 impl RuleProvenance {
+    /// Returns the name in a spelling.
+    #[must_use]
+    pub fn name_in(&self, style: RuleNameStyle) -> String {
+        style.spell(&self.rule, self.layer, self.is_default)
+    }
+
+    /// Returns the spelling of IP flow verify: `securityRules/x`, `defaultSecurityRules/x`, and the bare name of an
+    /// admin rule (nsg-semantics.md sections 8 and 14.35).
+    #[must_use]
+    pub fn azure_name(&self) -> String {
+        self.name_in(RuleNameStyle::Azure)
+    }
+
     /// Returns the spelling of network security group diagnostics and flow logs: `UserRule_x`, `DefaultRule_x`, and
     /// the bare name of an admin rule.
     #[must_use]
     pub fn diagnostics_name(&self) -> String {
-        match (self.layer, self.is_default) {
-            (Layer::Admin, _) => self.rule.clone(),
-            (_, true) => format!("DefaultRule_{}", self.rule),
-            (_, false) => format!("UserRule_{}", self.rule),
-        }
+        self.name_in(RuleNameStyle::Diagnostics)
     }
 }
 
@@ -148,5 +210,27 @@ mod tests {
         ] {
             assert!(names(&rule.azure_name(), &rule) && names(&rule.diagnostics_name(), &rule));
         }
+    }
+    #[test]
+    fn a_name_is_spelled_in_every_style_from_every_rule_and_from_azures_name() {
+        use RuleNameStyle::{Azure, Bare, Diagnostics};
+        for (name, layer, is_default, expected) in [
+            ("ssh", Layer::Nic, false, ["securityRules/ssh", "UserRule_ssh", "ssh"]),
+            (
+                "Deny",
+                Layer::Subnet,
+                true,
+                ["defaultSecurityRules/Deny", "DefaultRule_Deny", "Deny"],
+            ),
+            ("Block", Layer::Admin, false, ["Block", "Block", "Block"]),
+        ] {
+            let rule = rule(name, layer, is_default);
+            for (style, expected) in [Azure, Diagnostics, Bare].into_iter().zip(expected) {
+                assert_eq!(rule.name_in(style), expected);
+                assert_eq!(style.respell(&rule.azure_name(), layer), expected);
+            }
+        }
+        assert!("arm".parse::<RuleNameStyle>().is_err());
+        assert_eq!("Bare".parse(), Ok(Bare));
     }
 }

@@ -105,19 +105,6 @@ pub struct RuleProvenance {
     pub platform_tags: Vec<WellKnownTag>,
 }
 
-impl RuleProvenance {
-    /// Returns the spelling of IP flow verify: `securityRules/x`, `defaultSecurityRules/x`, and the bare name of an
-    /// admin rule (nsg-semantics.md sections 8 and 14.35).
-    #[must_use]
-    pub fn azure_name(&self) -> String {
-        if self.layer == Layer::Admin {
-            return self.rule.clone();
-        }
-        let kind = if self.is_default { "defaultSecurityRules" } else { "securityRules" };
-        format!("{kind}/{}", self.rule)
-    }
-}
-
 /// The answer for one packet: what happens to it and which rule decided.
 ///
 /// A packet that no rule sees is allowed and has no rule (nsg-semantics.md section 4.6).
