@@ -28,6 +28,7 @@ cleanup() {
     rm -rf "$work"
 }
 trap cleanup EXIT
+trap 'exit 1' INT TERM
 
 # Thirty rules as a group typically has them, made here so that the script needs no data.
 make_rules() { # COUNT PREFIXES_A_RULE
