@@ -1,4 +1,7 @@
 //! Everything that decides about one interface, joined from the texts of all files.
+//!
+//! In come the texts, each with what it is meant for; out come rules ready to be compiled, or every error of every
+//! file. Loads all or nothing; how a file of one kind is read is the business of the other files of this room.
 
 mod explained_names;
 
