@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{OutputFormat, exit, terminal};
 use crate::config::rule_files::{self, RuleFileErrors};
 use crate::config::{RuleOptions, RunOptions, Settings};
-use crate::nsg::load::{LoadWarning, Unresolved};
+use crate::nsg::load::{LoadError, LoadWarning, Unresolved};
 
 const AFTER_HELP: &str = "\
 Each error stands on a line of its own: FILE:LINE:COLUMN: rule, field: what is wrong [ARM: the code Azure answers with].
@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// What is wrong and what is unwise.
 #[derive(Default)]
 struct Found {
-    errors: Vec<crate::nsg::load::LoadError>,
+    errors: Vec<LoadError>,
     /// Errors of configuration files.
     lines: Vec<String>,
     warnings: Vec<LoadWarning>,

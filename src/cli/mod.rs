@@ -9,6 +9,7 @@ mod explain;
 mod flows;
 mod question;
 mod replay;
+mod rules;
 mod run;
 mod status;
 mod terminal;

@@ -3,12 +3,9 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use ipnet::IpNet;
-
-use super::{OutputFormat, terminal};
+use super::{OutputFormat, rules};
 use crate::capture::link;
 use crate::classifier::Policy;
-use crate::config::rule_files;
 use crate::config::{DEFAULT_SOCKET, RuleOptions};
 use crate::control::verify::{Endpoint, VerifyAnswer, VerifyError, VerifyQuery};
 use crate::flow::{Direction, Protocol};
@@ -63,37 +60,12 @@ impl Asking {
 
     /// Loads the rules that the options name; `None` where they are refused, which has been said.
     pub(super) fn policy(&self) -> anyhow::Result<Option<Policy>> {
-        match rule_files::load(&self.rules, &connected_prefixes(&self.rules)) {
-            Ok(loaded) => {
-                for warning in &loaded.warnings {
-                    terminal::complain(&format!("warning: {warning}"));
-                }
-                Ok(Some(Policy::compile(loaded.rules, 1)?))
-            }
-            Err(errors) => {
-                for error in errors.0 {
-                    terminal::complain(&format!("error: {error}"));
-                }
-                Ok(None)
-            }
-        }
+        // As `run` takes them.
+        rules::policy(&self.rules, || {
+            let interface = link::default_route();
+            interface.map(|interface| interface.connected_prefixes()).unwrap_or_default()
+        })
     }
-}
-
-/// The prefixes of this machine's default-route interface, as `run` takes them, where the options do not say what
-/// the virtual network is.
-fn connected_prefixes(rules: &RuleOptions) -> Vec<IpNet> {
-    if rules.virtual_network.is_some() {
-        return Vec::new();
-    }
-    let connected =
-        link::default_route().map(|interface| interface.connected_prefixes()).unwrap_or_default();
-    let list: Vec<String> = connected.iter().map(ToString::to_string).collect();
-    terminal::complain(&format!(
-        "note: VirtualNetwork is taken as {}; say otherwise with --virtual-network",
-        if list.is_empty() { "empty".to_owned() } else { list.join(" ") }
-    ));
-    connected
 }
 
 /// Says the answer in one line, and one more for each thing to know of it.

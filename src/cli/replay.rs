@@ -8,10 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{OutputFormat, exit, terminal};
+use super::{OutputFormat, exit, rules, terminal};
 use crate::capture::pcap::FileEnd;
-use crate::classifier::Policy;
-use crate::config::rule_files;
 use crate::config::{Format, Prefix, RuleOptions, RunOptions, Settings, Span};
 use crate::replay::{Progress, Replay, Replayed, RuleTotal, Summary};
 use crate::report::{self, Output, RecordCounters, RecordQueue, RecordWriter, Sink, WriterHandle};
@@ -122,7 +120,7 @@ struct LastLine<'a> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Some(policy) = compile(&arguments.rules)? else {
+    let Some(policy) = rules::policy(&arguments.rules, Vec::new)? else {
         return Ok(ExitCode::from(exit::FAILED));
     };
     let settings = arguments.settings()?;
@@ -142,28 +140,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let records = writer.map(|writer| writer.finish(PATIENCE)).unwrap_or_default();
     print(arguments, &replayed, &records)?;
     Ok(verdict(&replayed, &records))
-}
-
-/// Reads and compiles the rules; `None` where they are wrong and everything that is wrong has been said.
-fn compile(rules: &RuleOptions) -> anyhow::Result<Option<Policy>> {
-    let loaded = match rule_files::load(rules, &[]) {
-        Ok(loaded) => loaded,
-        Err(errors) => {
-            for error in errors.0 {
-                terminal::complain(&format!("error: {error}"));
-            }
-            return Ok(None);
-        }
-    };
-    for warning in &loaded.warnings {
-        terminal::complain(&format!("warning: {warning}"));
-    }
-    if rules.virtual_network.is_none() {
-        terminal::complain(
-            "note: VirtualNetwork is taken as empty; say otherwise with --virtual-network",
-        );
-    }
-    Ok(Some(Policy::compile(loaded.rules, 1)?))
 }
 
 fn open_records(

@@ -1,30 +1,30 @@
 //! Settings: what the command line and the configuration file say, joined.
 //!
 //! In come options from both places under the same names, out goes one [`Settings`] value with every default filled
-//! in. [`rule_files`] reads the files that the settings name. Nothing here opens an interface, a socket or a thread.
+//! in. Nothing here opens an interface, a socket or a thread.
+//!
+//! - `options`: what can be said, word by word.
+//! - `config_file`: the file that says it.
+//! - [`rule_files`]: reads the files that the settings name.
+//! - `text_file`: reads one file, whatever stands at its path.
 
+mod config_file;
+mod options;
 pub mod rule_files;
+mod text_file;
 
-use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use ipnet::IpNet;
-use serde::Deserialize;
+pub use self::options::{Format, Prefix, RuleOptions, RunOptions, Span};
 
 use crate::engine::{Limits, Timeouts};
-use crate::nsg::load::Unresolved;
 
 /// Where the configuration file is looked for when `--config` is not given.
 pub const DEFAULT_CONFIG: &str = "/etc/nsgwatch/nsgwatch.toml";
 /// Where the agent listens when `--socket` is not given.
 pub const DEFAULT_SOCKET: &str = "/run/nsgwatch/nsgwatch.sock";
-/// The largest configuration file, in bytes.
-const LARGEST_CONFIG: u64 = 1024 * 1024;
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -57,301 +57,6 @@ pub enum ConfigError {
         /// What is possible.
         expected: &'static str,
     },
-}
-
-/// How records are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    /// One JSON object a line, for programs.
-    Json,
-    /// One aligned line, for people.
-    Text,
-}
-
-/// A time span: a number of seconds, or a number with a unit, as in `4m` or `500ms`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "SecondsOrText")]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = humantime::DurationError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Duration::from_secs).or_else(|_| humantime::parse_duration(text)).map(Self)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum SecondsOrText {
-    Seconds(u64),
-    Text(String),
-}
-
-impl TryFrom<SecondsOrText> for Span {
-    type Error = humantime::DurationError;
-
-    fn try_from(value: SecondsOrText) -> Result<Self, Self::Error> {
-        match value {
-            SecondsOrText::Seconds(seconds) => Ok(Self(Duration::from_secs(seconds))),
-            SecondsOrText::Text(text) => text.parse(),
-        }
-    }
-}
-
-/// An IP prefix; an address alone is a prefix of full length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Prefix(pub IpNet);
-
-impl FromStr for Prefix {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self(address.into()));
-        }
-        let network: IpNet = text.parse().map_err(|_| {
-            format!("`{text}` is not a prefix such as 10.0.0.0/16 or 2001:db8::/48")
-        })?;
-        if network.addr() == network.network() {
-            Ok(Self(network))
-        } else {
-            Err(format!("`{text}` has host bits set; did you mean {}?", network.trunc()))
-        }
-    }
-}
-
-impl TryFrom<String> for Prefix {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-/// Which rules apply: the same options for `run`, `verify` and `check`, on the command line and in the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
-pub struct RuleOptions {
-    /// Network security group of the interface: FILE, FILE#NAME where the file holds several, or `none`. A file is
-    /// Azure's JSON, YAML with the same fields, an ARM template, or what `terraform show -json` prints
-    #[arg(long, value_name = "FILE")]
-    pub nic_nsg: Option<String>,
-
-    /// Network security group of the subnet: FILE, FILE#NAME or `none`
-    #[arg(long, value_name = "FILE")]
-    pub subnet_nsg: Option<String>,
-
-    /// Effective rules (`az network nic list-effective-nsg`): the groups of subnet and interface and the admin rules,
-    /// with Azure's own expansion of the tags. A group that is also given by itself is taken from there
-    #[arg(long, value_name = "FILE")]
-    pub effective: Option<String>,
-
-    /// Security admin rules of a virtual network manager
-    #[arg(long, value_name = "FILE", value_delimiter = ',', num_args = 1..)]
-    pub admin_rules: Option<Vec<PathBuf>>,
-
-    /// The interface (`az network nic show`), which says of which application security groups it is a member
-    #[arg(long, value_name = "FILE")]
-    pub nic: Option<PathBuf>,
-
-    /// All members of application security groups: `group: [addresses]` in YAML or JSON, or `az network nic list`
-    #[arg(long, value_name = "FILE", value_delimiter = ',', num_args = 1..)]
-    pub application_security_groups: Option<Vec<PathBuf>>,
-
-    /// Values of an ARM template's parameters (a parameters file)
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
-    pub parameters: Option<PathBuf>,
-
-    /// The published service tag file (`ServiceTags_Public_*.json`), for rules that name other tags than
-    /// VirtualNetwork, Internet and AzureLoadBalancer
-    #[arg(long, value_name = "FILE")]
-    pub service_tags: Option<PathBuf>,
-
-    /// Address space of the virtual network, peered networks included [default: the prefixes that the interface is
-    /// connected to]
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', num_args = 1..)]
-    pub virtual_network: Option<Vec<Prefix>>,
-
-    /// What the tag Internet stands for, as effective rules show it [default: the public address space outside the
-    /// virtual network]
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', num_args = 1.., hide_short_help = true)]
-    pub internet: Option<Vec<Prefix>>,
-
-    /// Rules that name a service tag or an application security group that nothing explains: `refuse` to load them,
-    /// or load them and call packets that they might decide `undecided` [default: refuse]
-    #[arg(long, value_name = "WHAT", hide_short_help = true, value_parser = clap::value_parser!(Unresolved))]
-    pub unresolved: Option<Unresolved>,
-}
-
-/// What `run` can be told on the command line.
-#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
-pub struct RunOptions {
-    /// Interface to watch [default: the one of the default route]
-    #[arg(short, long, value_name = "NAME")]
-    pub interface: Option<String>,
-
-    /// Which rules apply.
-    #[command(flatten)]
-    pub rules: RuleOptions,
-
-    /// Unix socket to answer questions on [default: /run/nsgwatch/nsgwatch.sock]
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
-
-    /// File to append records to; `-` is standard output [default: -]
-    #[arg(long, value_name = "PATH")]
-    pub output: Option<PathBuf>,
-
-    /// How records are written [default: text on a terminal, else json]
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<Format>,
-
-    /// The most flows remembered at once [default: 262144]
-    #[arg(long, value_name = "N", hide_short_help = true)]
-    pub max_flows: Option<u32>,
-
-    /// A TCP flow ends after this time without a packet [default: 240s]
-    #[arg(long, value_name = "TIME", hide_short_help = true)]
-    pub tcp_idle_timeout: Option<Span>,
-
-    /// A UDP flow ends after this time without a packet [default: 30s]
-    #[arg(long, value_name = "TIME", hide_short_help = true)]
-    pub udp_idle_timeout: Option<Span>,
-
-    /// Any other flow ends after this time without a packet [default: 30s]
-    #[arg(long, value_name = "TIME", hide_short_help = true)]
-    pub other_idle_timeout: Option<Span>,
-
-    /// A closed TCP flow is kept this long for late packets [default: 5s]
-    #[arg(long, value_name = "TIME", hide_short_help = true)]
-    pub closed_timeout: Option<Span>,
-
-    /// The most records waiting to be written; more are lost and counted [default: 131072]
-    #[arg(long, value_name = "N", hide_short_help = true)]
-    pub record_queue: Option<u32>,
-
-    /// Size of the capture ring in MiB [default: 16]
-    #[arg(long, value_name = "MIB", hide_short_help = true)]
-    pub ring_mib: Option<u32>,
-}
-
-/// The configuration file: the same names as on the command line, flat.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct ConfigFile {
-    interface: Option<String>,
-    nic_nsg: Option<String>,
-    subnet_nsg: Option<String>,
-    effective: Option<String>,
-    admin_rules: Option<Vec<PathBuf>>,
-    nic: Option<PathBuf>,
-    application_security_groups: Option<Vec<PathBuf>>,
-    parameters: Option<PathBuf>,
-    service_tags: Option<PathBuf>,
-    virtual_network: Option<Vec<Prefix>>,
-    internet: Option<Vec<Prefix>>,
-    unresolved: Option<Unresolved>,
-    socket: Option<PathBuf>,
-    output: Option<PathBuf>,
-    format: Option<Format>,
-    max_flows: Option<u32>,
-    tcp_idle_timeout: Option<Span>,
-    udp_idle_timeout: Option<Span>,
-    other_idle_timeout: Option<Span>,
-    closed_timeout: Option<Span>,
-    record_queue: Option<u32>,
-    ring_mib: Option<u32>,
-}
-
-impl ConfigFile {
-    /// Reads the file's text; paths in it are taken from the file's own directory.
-    fn parse(path: &Path, text: &str) -> Result<RunOptions, ConfigError> {
-        let file: Self = toml::from_str(text).map_err(|error| ConfigError::Invalid {
-            path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
-        })?;
-        let directory = path.parent().unwrap_or(Path::new(""));
-        let near = |relative: PathBuf| directory.join(relative);
-        let all_near = |files: Vec<PathBuf>| files.into_iter().map(near).collect();
-        let group_near = |group: String| {
-            if group == rule_files::NO_GROUP {
-                group
-            } else {
-                near(group.into()).display().to_string()
-            }
-        };
-        Ok(RunOptions {
-            interface: file.interface,
-            rules: RuleOptions {
-                nic_nsg: file.nic_nsg.map(group_near),
-                subnet_nsg: file.subnet_nsg.map(group_near),
-                effective: file.effective.map(group_near),
-                admin_rules: file.admin_rules.map(all_near),
-                nic: file.nic.map(near),
-                application_security_groups: file.application_security_groups.map(all_near),
-                parameters: file.parameters.map(near),
-                service_tags: file.service_tags.map(near),
-                virtual_network: file.virtual_network,
-                internet: file.internet,
-                unresolved: file.unresolved,
-            },
-            socket: file.socket.map(near),
-            output: file.output.map(|path| if path == Path::new("-") { path } else { near(path) }),
-            format: file.format,
-            max_flows: file.max_flows,
-            tcp_idle_timeout: file.tcp_idle_timeout,
-            udp_idle_timeout: file.udp_idle_timeout,
-            other_idle_timeout: file.other_idle_timeout,
-            closed_timeout: file.closed_timeout,
-            record_queue: file.record_queue,
-            ring_mib: file.ring_mib,
-        })
-    }
-}
-
-impl RuleOptions {
-    /// Returns these options where they are given, and the others where not.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            nic_nsg: self.nic_nsg.or(other.nic_nsg),
-            subnet_nsg: self.subnet_nsg.or(other.subnet_nsg),
-            effective: self.effective.or(other.effective),
-            admin_rules: self.admin_rules.or(other.admin_rules),
-            nic: self.nic.or(other.nic),
-            application_security_groups: self
-                .application_security_groups
-                .or(other.application_security_groups),
-            parameters: self.parameters.or(other.parameters),
-            service_tags: self.service_tags.or(other.service_tags),
-            virtual_network: self.virtual_network.or(other.virtual_network),
-            internet: self.internet.or(other.internet),
-            unresolved: self.unresolved.or(other.unresolved),
-        }
-    }
-}
-
-impl RunOptions {
-    /// Returns these options where they are given, and the others where not.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            interface: self.interface.or(other.interface),
-            rules: self.rules.or(other.rules),
-            socket: self.socket.or(other.socket),
-            output: self.output.or(other.output),
-            format: self.format.or(other.format),
-            max_flows: self.max_flows.or(other.max_flows),
-            tcp_idle_timeout: self.tcp_idle_timeout.or(other.tcp_idle_timeout),
-            udp_idle_timeout: self.udp_idle_timeout.or(other.udp_idle_timeout),
-            other_idle_timeout: self.other_idle_timeout.or(other.other_idle_timeout),
-            closed_timeout: self.closed_timeout.or(other.closed_timeout),
-            record_queue: self.record_queue.or(other.record_queue),
-            ring_mib: self.ring_mib.or(other.ring_mib),
-        }
-    }
 }
 
 /// Everything the agent needs to know, every default filled in.
@@ -390,7 +95,7 @@ impl Settings {
     /// # Errors
     /// The file can not be read or holds something it should not; a value is out of bounds.
     pub fn load(flags: &RunOptions, config: Option<&Path>) -> Result<Self, ConfigError> {
-        let file = read_config(config)?;
+        let file = config_file::read(config)?;
         Self::resolve(flags.clone().or(file))
     }
 
@@ -460,34 +165,12 @@ impl Settings {
     }
 }
 
-fn read_config(config: Option<&Path>) -> Result<RunOptions, ConfigError> {
-    let path = config.unwrap_or(Path::new(DEFAULT_CONFIG));
-    let io = |operation, source| ConfigError::Io { operation, path: path.to_owned(), source };
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && config.is_none() => {
-            return Ok(RunOptions::default());
-        }
-        Err(error) => return Err(io("open", error)),
-        Ok(metadata) if metadata.len() > LARGEST_CONFIG => {
-            return Err(ConfigError::Invalid {
-                path: path.to_owned(),
-                message: format!(
-                    "larger than {LARGEST_CONFIG} bytes; this is no configuration file"
-                ),
-            });
-        }
-        Ok(_) => {}
-    }
-    let text = fs::read_to_string(path).map_err(|error| io("read", error))?;
-    ConfigFile::parse(path, &text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<RunOptions, ConfigError> {
-        ConfigFile::parse(Path::new("/etc/nsgwatch/nsgwatch.toml"), text)
+        config_file::parse(Path::new(DEFAULT_CONFIG), text)
     }
 
     #[test]
@@ -510,33 +193,6 @@ mod tests {
         assert_eq!(settings.interface.as_deref(), Some("eth1"));
         assert_eq!(settings.max_flows, 10);
         assert_eq!(settings.udp_idle_timeout, Duration::from_mins(2));
-    }
-
-    #[test]
-    fn paths_in_the_file_are_taken_from_its_own_directory() {
-        let options =
-            parse("nic-nsg = \"web.json#web\"\nsubnet-nsg = \"none\"\noutput = \"-\"\nservice-tags = \"/t.json\"\n")
-                .unwrap();
-        assert_eq!(options.rules.nic_nsg.as_deref(), Some("/etc/nsgwatch/web.json#web"));
-        assert_eq!(options.rules.subnet_nsg.as_deref(), Some("none"));
-        assert_eq!(options.rules.service_tags.as_deref(), Some(Path::new("/t.json")));
-        assert_eq!(Settings::resolve(options).unwrap().output, None);
-    }
-
-    #[test]
-    fn what_is_wrong_in_the_file_is_named_with_its_line() {
-        for (text, line, reason) in [
-            ("interface = \"eth0\"\nnicnsg = \"x\"\n", "line 2", "unknown field `nicnsg`"),
-            ("max-flows = \"many\"\n", "line 1", "invalid type"),
-            ("\nvirtual-network = [\"10.0.0.4/24\"]\n", "line 2", "did you mean 10.0.0.0/24?"),
-            ("tcp-idle-timeout = \"soon\"\n", "line 1", "expected number at 0"),
-            ("format = \"xml\"\n", "line 1", "unknown variant `xml`"),
-            ("interface = \n", "line 1", "value"),
-        ] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.starts_with("/etc/nsgwatch/nsgwatch.toml: "), "{error}");
-            assert!(error.contains(line) && error.contains(reason), "{text}: {error}");
-        }
     }
 
     #[test]

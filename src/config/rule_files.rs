@@ -1,17 +1,16 @@
 //! Reads the rule files that the settings name, and hands their texts to [`crate::nsg::load`].
 //!
 //! In come [`RuleOptions`] and the prefixes the interface is connected to, out come rules ready to be compiled, or
-//! every error of every file. Only regular files of bounded size are read; a file that can not be read is reported
-//! among the other errors. Loads all or nothing and keeps nothing.
+//! every error of every file. A file that can not be read is reported among the other errors. Loads all or nothing and
+//! keeps nothing.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::RuleOptions;
+use super::text_file::{self, Unreadable};
+use super::{Prefix, RuleOptions};
 use crate::nsg::NetworkSecurityGroup;
 use crate::nsg::load::{self, LoadError, LoadWarning, Loaded, Place, SourceFile, Sources};
 
@@ -117,7 +116,7 @@ impl Files {
     }
 
     fn sources<'a>(&'a self, options: &RuleOptions) -> Sources<'a> {
-        let prefixes = |given: &[super::Prefix]| given.iter().map(|prefix| prefix.0).collect();
+        let prefixes = |given: &[Prefix]| given.iter().map(|prefix| prefix.0).collect();
         Sources {
             effective: self.effective.as_ref().map(GroupFile::source),
             subnet: self.subnet.as_ref().map(GroupFile::source),
@@ -167,44 +166,25 @@ fn read_path(path: &Path, largest: u64, errors: &mut Vec<LoadError>) -> Option<(
 }
 
 fn read(file: &str, largest: u64, errors: &mut Vec<LoadError>) -> Option<(String, String)> {
-    match read_text(Path::new(file), largest) {
+    match text_file::read(Path::new(file), largest) {
         Ok(text) => Some((file.to_owned(), text)),
-        Err((message, hint)) => {
+        Err(unreadable) => {
             let place = Place { file: file.to_owned(), ..Place::default() };
+            let (message, hint) = (unreadable.to_string(), hint(&unreadable).map(str::to_owned));
             errors.push(LoadError { place, code: None, message, hint });
             None
         }
     }
 }
 
-fn read_text(path: &Path, largest: u64) -> Result<String, (String, Option<String>)> {
-    let io = |operation: &str, error: &io::Error| {
-        let hint = (error.kind() == io::ErrorKind::PermissionDenied).then(|| {
-            "the agent gives up all capabilities before it reads rules: the file's permission bits must let its user in"
-                .to_owned()
-        });
-        (format!("can not {operation} the file: {error}"), hint)
-    };
-    // Without O_NONBLOCK a FIFO in the place of a file would hold the agent up for ever.
-    let file: File = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|error| io("open", &error))?;
-    let metadata = file.metadata().map_err(|error| io("look at", &error))?;
-    if !metadata.is_file() {
-        return Err(("not a regular file".to_owned(), None));
+fn hint(unreadable: &Unreadable) -> Option<&'static str> {
+    match unreadable {
+        Unreadable::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Some(
+            "the agent gives up all capabilities before it reads rules: the file's permission bits must let its user in",
+        ),
+        Unreadable::NotText { .. } => Some("save the file as UTF-8"),
+        _ => None,
     }
-    let mut bytes = Vec::new();
-    file.take(largest + 1).read_to_end(&mut bytes).map_err(|error| io("read", &error))?;
-    if bytes.len() as u64 > largest {
-        return Err((format!("larger than {largest} bytes"), None));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        let line = before.split(|byte| *byte == b'\n').count();
-        (format!("not UTF-8 text (line {line})"), Some("save the file as UTF-8".to_owned()))
-    })
 }
 
 #[cfg(test)]
@@ -251,24 +231,6 @@ mod tests {
         );
         assert!(text.contains("/dev/null: not a regular file"), "{text}");
         assert!(text.contains("/no/such/tags.json: can not open the file"), "{text}");
-    }
-
-    #[test]
-    fn a_fifo_in_the_place_of_a_file_does_not_hold_the_agent_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let fifo = folder.path().join("rules.json");
-        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(messages(&options(fifo.to_str().unwrap())).ends_with("not a regular file"));
-    }
-
-    #[test]
-    fn a_file_that_is_too_large_or_no_text_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rules.json");
-        std::fs::write(&path, vec![b' '; usize::try_from(LARGEST_RULE_FILE).unwrap() + 1]).unwrap();
-        assert!(messages(&options(path.to_str().unwrap())).ends_with("larger than 16777216 bytes"));
-        std::fs::write(&path, b"{\n\n\"name\": \"\xff\"}").unwrap();
-        assert!(messages(&options(path.to_str().unwrap())).contains("not UTF-8 text (line 3)"));
     }
 
     #[test]

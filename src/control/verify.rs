@@ -4,86 +4,22 @@
 //! code answers with and without a daemon. Knows no flow: like Azure's service it tests the rules, not a connection
 //! (nsg-semantics.md section 8).
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod endpoint;
+mod request;
+mod source_ports;
+
 use std::ops::Bound;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::endpoint::{Endpoint, QueryPort};
+pub use self::request::VerifyRequest;
+pub(super) use self::source_ports::SourcePortCuts;
+
 use crate::classifier::Policy;
-use crate::flow::{Direction, FiveTuple, Ports, Protocol, UnknownWord};
+use crate::flow::{Direction, FiveTuple, Ports, Protocol};
 use crate::nsg::{Access, Layer, PlatformEffect, PlatformTraffic, Verdict, assumptions, notes};
-
-/// A port in a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueryPort {
-    /// Not given, or `*`.
-    Any,
-    /// This port.
-    Port(u16),
-}
-
-impl FromStr for QueryPort {
-    type Err = UnknownWord;
-
-    fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        if text == "*" {
-            return Ok(Self::Any);
-        }
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| text.parse().ok()).flatten().map(Self::Port).ok_or_else(|| UnknownWord {
-            value: text.to_owned(),
-            expected: "a port from 0 to 65535, or `*`",
-        })
-    }
-}
-
-/// One side of a question: `10.0.0.4:443`, `10.0.0.4:*`, `10.0.0.4`, `[2001:db8::4]:443`, `2001:db8::4`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Address.
-    pub address: IpAddr,
-    /// Port.
-    pub port: QueryPort,
-}
-
-impl FromStr for Endpoint {
-    type Err = UnknownWord;
-
-    fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        let unknown = || UnknownWord {
-            value: text.to_owned(),
-            expected: "ADDRESS:PORT, [IPv6]:PORT, or an address alone; the port may be `*`",
-        };
-        if let Ok(address) = text.parse() {
-            return Ok(Self { address, port: QueryPort::Any });
-        }
-        let (address, port) = if let Some(rest) = text.strip_prefix('[') {
-            let (address, port) = rest.split_once(']').ok_or_else(unknown)?;
-            let address: Ipv6Addr = address.parse().map_err(|_| unknown())?;
-            let port = if port.is_empty() { Some("*") } else { port.strip_prefix(':') };
-            (IpAddr::V6(address), port.ok_or_else(unknown)?)
-        } else {
-            let (address, port) = text.split_once(':').ok_or_else(unknown)?;
-            let address: Ipv4Addr = address.parse().map_err(|_| unknown())?;
-            (IpAddr::V4(address), port)
-        };
-        Ok(Self { address, port: port.parse().map_err(|_| unknown())? })
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.address, self.port) {
-            (address, QueryPort::Any) => fmt::Display::fmt(&address, f),
-            (IpAddr::V4(v4), QueryPort::Port(port)) => write!(f, "{v4}:{port}"),
-            (IpAddr::V6(v6), QueryPort::Port(port)) => write!(f, "[{v6}]:{port}"),
-        }
-    }
-}
 
 /// A well-formed question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,48 +76,6 @@ impl VerifyError {
             Self::Body(_) => "InvalidRequestContent",
             Self::DependsOnSourcePort { .. } => "AnswerDependsOnSourcePort",
         }
-    }
-}
-
-/// Azure's request body, before its fields are looked at. Ports may be strings or numbers. The two resource ids are
-/// accepted, so that a body written for Azure works unchanged, and mean nothing here: the agent knows one machine.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RequestBody {
-    direction: Option<Value>,
-    protocol: Option<Value>,
-    local_port: Option<Value>,
-    remote_port: Option<Value>,
-    #[serde(rename = "localIPAddress")]
-    local_ip_address: Option<Value>,
-    #[serde(rename = "remoteIPAddress")]
-    remote_ip_address: Option<Value>,
-    #[serde(rename = "targetResourceId")]
-    _target_resource_id: Option<Value>,
-    #[serde(rename = "targetNicResourceId")]
-    _target_nic_resource_id: Option<Value>,
-    #[serde(default)]
-    explain: bool,
-}
-
-/// A request: the question, and whether the answer is to be explained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VerifyRequest {
-    /// The question.
-    pub query: VerifyQuery,
-    /// The body says `"explain": true`.
-    pub explain: bool,
-}
-
-impl VerifyRequest {
-    /// Reads Azure's request body, which may also say `"explain": true`.
-    ///
-    /// # Errors
-    /// Names the field that is missing or wrong.
-    pub fn from_json(body: &[u8]) -> Result<Self, VerifyError> {
-        let body: RequestBody =
-            serde_json::from_slice(body).map_err(|error| VerifyError::Body(error.to_string()))?;
-        Ok(Self { query: VerifyQuery::from_body(&body)?, explain: body.explain })
     }
 }
 
@@ -249,36 +143,6 @@ impl VerifyQuery {
     /// Names the field that is missing or wrong.
     pub fn from_json(body: &[u8]) -> Result<Self, VerifyError> {
         VerifyRequest::from_json(body).map(|request| request.query)
-    }
-
-    fn from_body(body: &RequestBody) -> Result<Self, VerifyError> {
-        let protocol = word("protocol", body.protocol.as_ref())?;
-        let protocol: Protocol = protocol.parse().map_err(|error| invalid("protocol", &error))?;
-        let direction = word("direction", body.direction.as_ref())?;
-        let direction: Direction =
-            direction.parse().map_err(|error| invalid("direction", &error))?;
-        let address = |field, value: Option<&Value>| -> Result<IpAddr, VerifyError> {
-            let text = word(field, value)?;
-            text.parse().map_err(|_| VerifyError::Invalid {
-                field,
-                reason: format!("`{text}` is not an IPv4 or IPv6 address"),
-            })
-        };
-        let needs_ports = matches!(protocol, Protocol::TCP | Protocol::UDP);
-        let port = |field, value: Option<&Value>| match value {
-            None if needs_ports => Err(VerifyError::Missing(field)),
-            None => Ok(QueryPort::Any),
-            value => word(field, value)?.parse().map_err(|error| invalid(field, &error)),
-        };
-        let local = Endpoint {
-            address: address("localIPAddress", body.local_ip_address.as_ref())?,
-            port: port("localPort", body.local_port.as_ref())?,
-        };
-        let remote = Endpoint {
-            address: address("remoteIPAddress", body.remote_ip_address.as_ref())?,
-            port: port("remotePort", body.remote_port.as_ref())?,
-        };
-        Self::new(direction, protocol, local, remote)
     }
 
     /// Writes Azure's request body.
@@ -376,41 +240,6 @@ impl VerifyQuery {
     }
 }
 
-/// Of each direction every port above 0 at which some rule may start or stop to match by its source port: between
-/// two cuts all source ports are treated alike.
-#[derive(Debug)]
-pub(super) struct SourcePortCuts {
-    inbound: BTreeSet<u16>,
-    outbound: BTreeSet<u16>,
-}
-
-impl SourcePortCuts {
-    pub(super) fn of(policy: &Policy) -> Self {
-        Self {
-            inbound: source_port_cuts(policy, Direction::Inbound),
-            outbound: source_port_cuts(policy, Direction::Outbound),
-        }
-    }
-
-    const fn of_direction(&self, direction: Direction) -> &BTreeSet<u16> {
-        match direction {
-            Direction::Inbound => &self.inbound,
-            Direction::Outbound => &self.outbound,
-        }
-    }
-}
-
-fn source_port_cuts(policy: &Policy, direction: Direction) -> BTreeSet<u16> {
-    let layers = policy.rules().layers(direction);
-    let rules = layers.iter().flat_map(|layer| &layer.rules);
-    rules
-        .flat_map(|rule| rule.fields.source_ports.ranges())
-        .flat_map(|range| [Some(range.first), range.last.checked_add(1)])
-        .flatten()
-        .filter(|&port| port > 0)
-        .collect()
-}
-
 fn ports_in_words(first: u16, last: u16) -> String {
     if first == last { first.to_string() } else { format!("{first}-{last}") }
 }
@@ -420,22 +249,6 @@ fn in_words(verdict: &Verdict) -> String {
         Some(rule) => format!("{} by {}", verdict.access, rule.azure_name()),
         None => verdict.access.to_string(),
     }
-}
-
-fn word(field: &'static str, value: Option<&Value>) -> Result<String, VerifyError> {
-    match value {
-        None | Some(Value::Null) => Err(VerifyError::Missing(field)),
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Number(number)) => Ok(number.to_string()),
-        Some(other) => Err(VerifyError::Invalid {
-            field,
-            reason: format!("{other} is neither a string nor a number"),
-        }),
-    }
-}
-
-fn invalid(field: &'static str, error: &UnknownWord) -> VerifyError {
-    VerifyError::Invalid { field, reason: error.to_string() }
 }
 
 /// The answer: Azure's three fields first, then where the verdict comes from.

@@ -1,0 +1,101 @@
+//! The body of a question in JSON, as Azure's clients write it.
+//!
+//! In come bytes, out goes a [`VerifyRequest`], or the name of the field that is missing or wrong. Asks nothing.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Endpoint, QueryPort, VerifyError, VerifyQuery};
+use crate::flow::{Direction, Protocol, UnknownWord};
+
+/// Azure's request body, before its fields are looked at. Ports may be strings or numbers. The two resource ids are
+/// accepted, so that a body written for Azure works unchanged, and mean nothing here: the agent knows one machine.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RequestBody {
+    direction: Option<Value>,
+    protocol: Option<Value>,
+    local_port: Option<Value>,
+    remote_port: Option<Value>,
+    #[serde(rename = "localIPAddress")]
+    local_ip_address: Option<Value>,
+    #[serde(rename = "remoteIPAddress")]
+    remote_ip_address: Option<Value>,
+    #[serde(rename = "targetResourceId")]
+    _target_resource_id: Option<Value>,
+    #[serde(rename = "targetNicResourceId")]
+    _target_nic_resource_id: Option<Value>,
+    #[serde(default)]
+    explain: bool,
+}
+
+/// A request: the question, and whether the answer is to be explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyRequest {
+    /// The question.
+    pub query: VerifyQuery,
+    /// The body says `"explain": true`.
+    pub explain: bool,
+}
+
+impl VerifyRequest {
+    /// Reads Azure's request body, which may also say `"explain": true`.
+    ///
+    /// # Errors
+    /// Names the field that is missing or wrong.
+    pub fn from_json(body: &[u8]) -> Result<Self, VerifyError> {
+        let body: RequestBody =
+            serde_json::from_slice(body).map_err(|error| VerifyError::Body(error.to_string()))?;
+        Ok(Self { query: VerifyQuery::from_body(&body)?, explain: body.explain })
+    }
+}
+
+impl VerifyQuery {
+    fn from_body(body: &RequestBody) -> Result<Self, VerifyError> {
+        let protocol = word("protocol", body.protocol.as_ref())?;
+        let protocol: Protocol = protocol.parse().map_err(|error| invalid("protocol", &error))?;
+        let direction = word("direction", body.direction.as_ref())?;
+        let direction: Direction =
+            direction.parse().map_err(|error| invalid("direction", &error))?;
+        let address = |field, value: Option<&Value>| -> Result<IpAddr, VerifyError> {
+            let text = word(field, value)?;
+            text.parse().map_err(|_| VerifyError::Invalid {
+                field,
+                reason: format!("`{text}` is not an IPv4 or IPv6 address"),
+            })
+        };
+        let needs_ports = matches!(protocol, Protocol::TCP | Protocol::UDP);
+        let port = |field, value: Option<&Value>| match value {
+            None if needs_ports => Err(VerifyError::Missing(field)),
+            None => Ok(QueryPort::Any),
+            value => word(field, value)?.parse().map_err(|error| invalid(field, &error)),
+        };
+        let local = Endpoint {
+            address: address("localIPAddress", body.local_ip_address.as_ref())?,
+            port: port("localPort", body.local_port.as_ref())?,
+        };
+        let remote = Endpoint {
+            address: address("remoteIPAddress", body.remote_ip_address.as_ref())?,
+            port: port("remotePort", body.remote_port.as_ref())?,
+        };
+        Self::new(direction, protocol, local, remote)
+    }
+}
+
+fn word(field: &'static str, value: Option<&Value>) -> Result<String, VerifyError> {
+    match value {
+        None | Some(Value::Null) => Err(VerifyError::Missing(field)),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Number(number)) => Ok(number.to_string()),
+        Some(other) => Err(VerifyError::Invalid {
+            field,
+            reason: format!("{other} is neither a string nor a number"),
+        }),
+    }
+}
+
+fn invalid(field: &'static str, error: &UnknownWord) -> VerifyError {
+    VerifyError::Invalid { field, reason: error.to_string() }
+}
