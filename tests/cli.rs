@@ -200,6 +200,38 @@ fn a_configuration_that_is_wrong_ends_the_agent_with_a_code_of_its_own() {
 }
 
 #[test]
+fn an_error_says_its_cause_too_and_only_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty.csv");
+    fs::write(&empty, "").unwrap();
+    let batch = |file: &str| {
+        let rules = ["--nic-nsg", "none", "--virtual-network", "10.0.0.0/16"];
+        let output = nsgwatch(&[&["verify", "--batch", file], rules.as_slice()].concat());
+        assert_eq!(output.status.code(), Some(1));
+        stderr(&output)
+    };
+    assert_eq!(
+        batch("missing.csv"),
+        "error: can not open missing.csv: No such file or directory (os error 2)\n"
+    );
+    let error = batch(empty.to_str().unwrap());
+    assert!(error.contains("empty.csv: line 1: "), "{error}");
+
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_nsgwatch"))
+        .args(["check", "rules/web-tier-nic.json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "error: can not write to standard output: No space left on device (os error 28)\n"
+    );
+}
+
+#[test]
 fn help_shows_examples_for_every_command_that_takes_options_together() {
     for command in
         [vec!["--help"], vec!["run", "--help"], vec!["verify", "--help"], vec!["check", "--help"]]

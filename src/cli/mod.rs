@@ -93,10 +93,21 @@ pub fn main() -> ExitCode {
         Command::Flows(arguments) => flows::run(&arguments),
     };
     done.unwrap_or_else(|error| {
-        terminal::complain(&format!("error: {error}"));
+        terminal::complain(&format!("error: {}", with_causes(&error)));
         let not_reachable = matches!(error.downcast_ref(), Some(ClientError::NotReachable { .. }));
         ExitCode::from(if not_reachable { exit::NOT_REACHABLE } else { exit::FAILED })
     })
+}
+
+/// Says on one line what went wrong and why; a cause whose words stand there already is not said again.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 /// Runs a short dialogue with the agent to its end.
