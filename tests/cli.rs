@@ -200,6 +200,18 @@ fn a_configuration_that_is_wrong_ends_the_agent_with_a_code_of_its_own() {
 }
 
 #[test]
+fn a_configuration_without_end_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.toml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for config in ["/dev/zero", pipe.to_str().unwrap()] {
+        let output = nsgwatch(&["run", "--config", config]);
+        assert_eq!(output.status.code(), Some(78));
+        assert_eq!(stderr(&output), format!("error: {config}: not a regular file\n"));
+    }
+}
+
+#[test]
 fn an_error_says_its_cause_too_and_only_once() {
     let directory = tempfile::tempdir().unwrap();
     let empty = directory.path().join("empty.csv");

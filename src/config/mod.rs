@@ -30,21 +30,23 @@ const LARGEST_CONFIG: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can not be read.
-    #[error("can not {operation} the configuration file {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// On which file.
+    #[error("{}: {reason}", .path.display())]
+    Unreadable {
+        /// Which file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// What was tried, and what the system said.
+        reason: String,
     },
-    /// The file is not what it should be; the message holds line and column.
-    #[error("{}: {message}", .path.display())]
+    /// The file is not what it should be.
+    #[error("{}:{line}:{column}: {message}", .path.display())]
     Invalid {
         /// Which file.
         path: PathBuf,
-        /// What is wrong and where.
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong.
         message: String,
     },
     /// A value is outside of its bounds.
@@ -268,9 +270,10 @@ struct ConfigFile {
 impl ConfigFile {
     /// Reads the file's text; paths in it are taken from the file's own directory.
     fn parse(path: &Path, text: &str) -> Result<RunOptions, ConfigError> {
-        let file: Self = toml::from_str(text).map_err(|error| ConfigError::Invalid {
-            path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
+        let file: Self = toml::from_str(text).map_err(|error| {
+            let (line, column) = place(text, error.span().map_or(0, |span| span.start));
+            let message = error.message().trim_end().replace('\n', ", ");
+            ConfigError::Invalid { path: path.to_owned(), line, column, message }
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let near = |relative: PathBuf| directory.join(relative);
@@ -309,6 +312,14 @@ impl ConfigFile {
             ring_mib: file.ring_mib,
         })
     }
+}
+
+/// Returns the line and the column, both from 1, of a place in the text given in bytes.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
 }
 
 impl RuleOptions {
@@ -462,23 +473,12 @@ impl Settings {
 
 fn read_config(config: Option<&Path>) -> Result<RunOptions, ConfigError> {
     let path = config.unwrap_or(Path::new(DEFAULT_CONFIG));
-    let io = |operation, source| ConfigError::Io { operation, path: path.to_owned(), source };
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && config.is_none() => {
-            return Ok(RunOptions::default());
-        }
-        Err(error) => return Err(io("open", error)),
-        Ok(metadata) if metadata.len() > LARGEST_CONFIG => {
-            return Err(ConfigError::Invalid {
-                path: path.to_owned(),
-                message: format!(
-                    "larger than {LARGEST_CONFIG} bytes; this is no configuration file"
-                ),
-            });
-        }
-        Ok(_) => {}
+    if config.is_none() && fs::metadata(path).is_err_and(|it| it.kind() == io::ErrorKind::NotFound)
+    {
+        return Ok(RunOptions::default());
     }
-    let text = fs::read_to_string(path).map_err(|error| io("read", error))?;
+    let text = rule_files::read_text(path, LARGEST_CONFIG)
+        .map_err(|(reason, _hint)| ConfigError::Unreadable { path: path.to_owned(), reason })?;
     ConfigFile::parse(path, &text)
 }
 
@@ -525,17 +525,19 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_the_file_is_named_with_its_line() {
-        for (text, line, reason) in [
-            ("interface = \"eth0\"\nnicnsg = \"x\"\n", "line 2", "unknown field `nicnsg`"),
-            ("max-flows = \"many\"\n", "line 1", "invalid type"),
-            ("\nvirtual-network = [\"10.0.0.4/24\"]\n", "line 2", "did you mean 10.0.0.0/24?"),
-            ("tcp-idle-timeout = \"soon\"\n", "line 1", "expected number at 0"),
-            ("format = \"xml\"\n", "line 1", "unknown variant `xml`"),
-            ("interface = \n", "line 1", "value"),
+        for (text, place, reason) in [
+            ("interface = \"eth0\"\nnicnsg = \"x\"\n", "2:1", "unknown field `nicnsg`"),
+            ("max-flows = \"many\"\n", "1:13", "invalid type"),
+            ("\nvirtual-network = [\"10.0.0.4/24\"]\n", "2:19", "did you mean 10.0.0.0/24?"),
+            ("tcp-idle-timeout = \"soon\"\n", "1:20", "expected number at 0"),
+            ("format = \"xml\"\n", "1:10", "unknown variant `xml`"),
+            ("interface = \n", "1:13", "value"),
+            ("format = \"json\"\nformat = \"text\"\n", "2:1", "duplicate key"),
         ] {
             let error = parse(text).unwrap_err().to_string();
-            assert!(error.starts_with("/etc/nsgwatch/nsgwatch.toml: "), "{error}");
-            assert!(error.contains(line) && error.contains(reason), "{text}: {error}");
+            let start = format!("/etc/nsgwatch/nsgwatch.toml:{place}: ");
+            assert!(error.starts_with(&start) && error.contains(reason), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
     }
 

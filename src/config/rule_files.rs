@@ -177,7 +177,8 @@ fn read(file: &str, largest: u64, errors: &mut Vec<LoadError>) -> Option<(String
     }
 }
 
-fn read_text(path: &Path, largest: u64) -> Result<String, (String, Option<String>)> {
+/// Reads a regular file of bounded size; the error is the reason, and what helps.
+pub(super) fn read_text(path: &Path, largest: u64) -> Result<String, (String, Option<String>)> {
     let io = |operation: &str, error: &io::Error| {
         let hint = (error.kind() == io::ErrorKind::PermissionDenied).then(|| {
             "the agent gives up all capabilities before it reads rules: the file's permission bits must let its user in"
