@@ -255,6 +255,20 @@ fn help_shows_examples_for_every_command_that_takes_options_together() {
 }
 
 #[test]
+fn help_breaks_lines_only_where_they_are_full() {
+    for command in ["run", "verify", "explain", "check", "replay", "status", "flows"] {
+        let help = stdout(&nsgwatch(&[command, "--help"]));
+        let lines: Vec<&str> = help.lines().collect();
+        for (line, next) in lines.iter().zip(lines.iter().skip(1)) {
+            assert!(line.len() <= 100 || line.starts_with("Usage:"), "{command}: {line}");
+            let next_word = next.split(' ').next().unwrap_or_default();
+            let in_paragraph = !line.is_empty() && !line.starts_with(' ') && !next_word.is_empty();
+            assert!(!in_paragraph || line.len() + next_word.len() >= 100, "{command}: {line}");
+        }
+    }
+}
+
+#[test]
 fn every_option_of_run_is_a_key_of_the_configuration_file() {
     let help = stdout(&nsgwatch(&["run", "--help"]));
     let options: Vec<&str> = help

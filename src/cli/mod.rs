@@ -27,7 +27,7 @@ Examples:
   nsgwatch check web-nic.json web-subnet.json
   nsgwatch replay --local 10.0.0.4 --nic-nsg web-nic.json capture.pcapng
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Deny with `verify --exit-code`, 4 no agent reachable,
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Deny with `verify --exit-code`, 4 no agent reachable, \
 78 the agent can not start with this configuration.";
 
 /// Watches an interface and says of every flow which Azure network security rule allows or denies it.
