@@ -200,6 +200,50 @@ fn a_configuration_that_is_wrong_ends_the_agent_with_a_code_of_its_own() {
 }
 
 #[test]
+fn a_configuration_without_end_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.toml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for config in ["/dev/zero", pipe.to_str().unwrap()] {
+        let output = nsgwatch(&["run", "--config", config]);
+        assert_eq!(output.status.code(), Some(78));
+        assert_eq!(stderr(&output), format!("error: {config}: not a regular file\n"));
+    }
+}
+
+#[test]
+fn an_error_says_its_cause_too_and_only_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty.csv");
+    fs::write(&empty, "").unwrap();
+    let batch = |file: &str| {
+        let rules = ["--nic-nsg", "none", "--virtual-network", "10.0.0.0/16"];
+        let output = nsgwatch(&[&["verify", "--batch", file], rules.as_slice()].concat());
+        assert_eq!(output.status.code(), Some(1));
+        stderr(&output)
+    };
+    assert_eq!(
+        batch("missing.csv"),
+        "error: can not open missing.csv: No such file or directory (os error 2)\n"
+    );
+    let error = batch(empty.to_str().unwrap());
+    assert!(error.contains("empty.csv: line 1: "), "{error}");
+
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_nsgwatch"))
+        .args(["check", "rules/web-tier-nic.json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "error: can not write to standard output: No space left on device (os error 28)\n"
+    );
+}
+
+#[test]
 fn help_shows_examples_for_every_command_that_takes_options_together() {
     for command in
         [vec!["--help"], vec!["run", "--help"], vec!["verify", "--help"], vec!["check", "--help"]]
@@ -207,6 +251,20 @@ fn help_shows_examples_for_every_command_that_takes_options_together() {
         let output = nsgwatch(&command);
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains("Examples:\n  nsgwatch "), "{command:?}");
+    }
+}
+
+#[test]
+fn help_breaks_lines_only_where_they_are_full() {
+    for command in ["run", "verify", "explain", "check", "replay", "status", "flows"] {
+        let help = stdout(&nsgwatch(&[command, "--help"]));
+        let lines: Vec<&str> = help.lines().collect();
+        for (line, next) in lines.iter().zip(lines.iter().skip(1)) {
+            assert!(line.len() <= 100 || line.starts_with("Usage:"), "{command}: {line}");
+            let next_word = next.split(' ').next().unwrap_or_default();
+            let in_paragraph = !line.is_empty() && !line.starts_with(' ') && !next_word.is_empty();
+            assert!(!in_paragraph || line.len() + next_word.len() >= 100, "{command}: {line}");
+        }
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) fn run(path: &Path, policy: &Policy) -> anyhow::Result<ExitCode> {
     match answer_all(BufReader::with_capacity(1 << 16, source), policy, io::stdout().lock()) {
         Ok(0) => Ok(ExitCode::SUCCESS),
         Ok(failed) => {
-            terminal::complain(&format!("error: {failed} lines could not be answered"));
+            let lines = if failed == 1 { "line" } else { "lines" };
+            terminal::complain(&format!("error: {failed} {lines} could not be answered"));
             Ok(ExitCode::from(exit::FAILED))
         }
         Err(error) if is_gone(&error) => Ok(ExitCode::SUCCESS),
@@ -59,8 +60,9 @@ fn answer_all(
         let mut header = Vec::new();
         source.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut header)?;
         next_line += 1;
+        let header = CsvHeader::read(&String::from_utf8_lossy(&header)).context("line 1")?;
         target.write_all(ANSWER_HEADER.as_bytes())?;
-        BatchFormat::Csv(CsvHeader::read(&String::from_utf8_lossy(&header)).context("line 1")?)
+        BatchFormat::Csv(header)
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut workers: Vec<_> =

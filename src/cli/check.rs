@@ -11,7 +11,7 @@ use crate::config::{RuleOptions, RunOptions, Settings};
 use crate::nsg::load::{LoadError, LoadWarning, Unresolved};
 
 const AFTER_HELP: &str = "\
-Each error stands on a line of its own: FILE:LINE:COLUMN: rule, field: what is wrong [ARM: the code Azure answers with].
+Each error stands on a line of its own: FILE:LINE:COLUMN: rule, field: what is wrong [ARM: the code Azure answers with]. \
 A file whose name ends with .toml is checked as a configuration file, together with the rule files it names.
 
 Examples:

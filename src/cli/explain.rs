@@ -10,8 +10,8 @@ use crate::control::explain::{Explained, ExplainedRule, MatchedBy};
 use crate::control::verify::VerifyQuery;
 
 const AFTER_HELP: &str = "\
-Every rule that was asked is shown, up to the deciding one, with the fields that the packet met: protocol, source,
-source port, destination, destination port. `?` stands where a field names a service tag or an application security
+Every rule that was asked is shown, up to the deciding one, with the fields that the packet met: protocol, source, \
+source port, destination, destination port. `?` stands where a field names a service tag or an application security \
 group that nobody explained.
 
 Example:

@@ -28,7 +28,7 @@ Examples:
   nsgwatch check web-nic.json web-subnet.json
   nsgwatch replay --local 10.0.0.4 --nic-nsg web-nic.json capture.pcapng
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Deny with `verify --exit-code`, 4 no agent reachable,
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Deny with `verify --exit-code`, 4 no agent reachable, \
 78 the agent can not start with this configuration.";
 
 /// Watches an interface and says of every flow which Azure network security rule allows or denies it.
@@ -94,10 +94,21 @@ pub fn main() -> ExitCode {
         Command::Flows(arguments) => flows::run(&arguments),
     };
     done.unwrap_or_else(|error| {
-        terminal::complain(&format!("error: {error}"));
+        terminal::complain(&format!("error: {}", with_causes(&error)));
         let not_reachable = matches!(error.downcast_ref(), Some(ClientError::NotReachable { .. }));
         ExitCode::from(if not_reachable { exit::NOT_REACHABLE } else { exit::FAILED })
     })
+}
+
+/// Says on one line what went wrong and why; a cause whose words stand there already is not said again.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 /// Runs a short dialogue with the agent to its end.

@@ -15,21 +15,22 @@ use crate::replay::{Progress, Replay, Replayed, RuleTotal, Summary};
 use crate::report::{self, Output, RecordCounters, RecordQueue, RecordWriter, Sink, WriterHandle};
 
 const AFTER_HELP: &str = "\
-The same engine judges as live, by the packets' own times. Files may be pcap or pcapng, gzip or not, of any size, with
-Ethernet, Linux cooked, raw IP or BSD loopback frames; several are read one after the other in the order given, as if
+The same engine judges as live, by the packets' own times. Files may be pcap or pcapng, gzip or not, of any size, with \
+Ethernet, Linux cooked, raw IP or BSD loopback frames; several are read one after the other in the order given, as if \
 they were one. `-` is standard input.
 
-The direction of a packet is told by --local. Without it: by the records, where all of them say it (tcpdump -i any);
-else by the Ethernet address, else by the IP addresses, that are an end of every packet at the files' beginning. What
+The direction of a packet is told by --local. Without it: by the records, where all of them say it (tcpdump -i any); \
+else by the Ethernet address, else by the IP addresses, that are an end of every packet at the files' beginning. What \
 was assumed is printed; where it can not be told nothing is replayed.
 
-Standard output gets a table with what each rule decided (or the records, with --records) and at the end one JSON
-line with the counters; messages go to standard error. The exit code is 1 where a file is damaged in the middle; one
+Standard output gets a table with what each rule decided (or the records, with --records) and at the end one JSON \
+line with the counters; messages go to standard error. The exit code is 1 where a file is damaged in the middle; one \
 that is cut off at its end, as a killed capture leaves it, only gives a warning.
 
 Examples:
   nsgwatch replay --local 10.0.0.4 --virtual-network 10.0.0.0/16 --nic-nsg web-nic.json capture.pcap
-  nsgwatch replay --nic-nsg web-nic.json --subnet-nsg web-subnet.json --output flows.jsonl day-*.pcapng.gz
+  nsgwatch replay --nic-nsg web-nic.json --subnet-nsg web-subnet.json \\
+      --output flows.jsonl day-*.pcapng.gz
   tcpdump -i eth0 -w - -c 1000 | nsgwatch replay --local 10.0.0.4 --records -";
 
 /// How long the last records may take to be written, if anybody reads them at all.

@@ -12,17 +12,19 @@ use crate::config::{RunOptions, Settings};
 use crate::daemon::{self, DaemonError, Reload};
 
 const AFTER_HELP: &str = "\
-Without any option the interface of the default route is watched under the six default rules of a network security
+Without any option the interface of the default route is watched under the six default rules of a network security \
 group, with the prefixes that the interface is connected to as VirtualNetwork.
 
-Records go to standard output, one line for each flow that begins or ends; messages go to standard error, as many as
-RUST_LOG asks for (error, warn, info, debug). SIGHUP loads the rules again and reopens the output; SIGTERM and SIGINT
+Records go to standard output, one line for each flow that begins or ends; messages go to standard error, as many as \
+RUST_LOG asks for (error, warn, info, debug). SIGHUP loads the rules again and reopens the output; SIGTERM and SIGINT \
 end the agent, which then prints one JSON line with its counters.
 
 Examples:
   nsgwatch run
-  nsgwatch run --interface eth0 --nic-nsg web-nic.json --subnet-nsg web-subnet.json --virtual-network 10.0.0.0/16
-  nsgwatch run --nic-nsg all-groups.json#web --service-tags ServiceTags_Public.json --output flows.jsonl";
+  nsgwatch run --interface eth0 --nic-nsg web-nic.json --subnet-nsg web-subnet.json \\
+      --virtual-network 10.0.0.0/16
+  nsgwatch run --nic-nsg all-groups.json#web --service-tags ServiceTags_Public.json \\
+      --output flows.jsonl";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]

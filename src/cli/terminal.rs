@@ -3,13 +3,15 @@
 use std::io::{self, ErrorKind, Write};
 use std::process;
 
+use anyhow::Context;
+
 /// Writes one answer to standard output. A reader that has gone away (as `head` does) is no error: the program ends
 /// quietly.
 pub(super) fn answer(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => process::exit(0),
-        done => Ok(done?),
+        done => done.context("can not write to standard output"),
     }
 }
 

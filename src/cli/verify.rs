@@ -11,14 +11,15 @@ use crate::flow::{Direction, Protocol};
 use crate::nsg::Access;
 
 const AFTER_HELP: &str = "\
-Without rule options the running agent answers, from the rules it has in force. With any of --nic-nsg,
---subnet-nsg, --virtual-network or --service-tags the answer is made here, without an agent.
+Without rule options the running agent answers, from the rules it has in force. With any option for \
+rules, from --nic-nsg to --unresolved, the answer is made here, without an agent.
 
 Examples:
   nsgwatch verify --direction inbound --protocol tcp --local 10.0.0.4:443 --remote 203.0.113.9:50211
   nsgwatch verify --nic-nsg web.json --virtual-network 10.0.0.0/16 \\
       --direction outbound --protocol udp --local '10.0.0.4:*' --remote 8.8.8.8:53 -o json
-  nsgwatch verify --direction inbound --protocol tcp --local '[fd00::4]:443' --remote '[2001:db8::9]:50211'";
+  nsgwatch verify --direction inbound --protocol tcp --local '[fd00::4]:443' \\
+      --remote '[2001:db8::9]:50211'";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]

@@ -30,11 +30,9 @@ pub(super) fn read(given: Option<&Path>) -> Result<RunOptions, ConfigError> {
         {
             Ok(RunOptions::default())
         }
-        Err(Unreadable::Io { operation, source }) => {
-            Err(ConfigError::Io { operation, path: path.to_owned(), source })
-        }
         Err(other) => {
-            Err(ConfigError::Invalid { path: path.to_owned(), message: other.to_string() })
+            let reason = other.to_string();
+            Err(ConfigError::Unreadable { path: path.to_owned(), reason })
         }
     }
 }
@@ -69,9 +67,10 @@ struct ConfigFile {
 
 /// Reads the file's text; paths in it are taken from the file's own directory.
 pub(super) fn parse(path: &Path, text: &str) -> Result<RunOptions, ConfigError> {
-    let file: ConfigFile = toml::from_str(text).map_err(|error| ConfigError::Invalid {
-        path: path.to_owned(),
-        message: error.to_string().trim_end().to_owned(),
+    let file: ConfigFile = toml::from_str(text).map_err(|error| {
+        let (line, column) = place(text, error.span().map_or(0, |span| span.start));
+        let message = error.message().trim_end().replace('\n', ", ");
+        ConfigError::Invalid { path: path.to_owned(), line, column, message }
     })?;
     let directory = path.parent().unwrap_or(Path::new(""));
     let near = |relative: PathBuf| directory.join(relative);
@@ -107,6 +106,14 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<RunOptions, ConfigError> 
     })
 }
 
+/// Returns the line and the column, both from 1, of a place in the text given in bytes.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,17 +146,19 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_the_file_is_named_with_its_line() {
-        for (text, line, reason) in [
-            ("interface = \"eth0\"\nnicnsg = \"x\"\n", "line 2", "unknown field `nicnsg`"),
-            ("max-flows = \"many\"\n", "line 1", "invalid type"),
-            ("\nvirtual-network = [\"10.0.0.4/24\"]\n", "line 2", "did you mean 10.0.0.0/24?"),
-            ("tcp-idle-timeout = \"soon\"\n", "line 1", "expected number at 0"),
-            ("format = \"xml\"\n", "line 1", "unknown variant `xml`"),
-            ("interface = \n", "line 1", "value"),
+        for (text, place, reason) in [
+            ("interface = \"eth0\"\nnicnsg = \"x\"\n", "2:1", "unknown field `nicnsg`"),
+            ("max-flows = \"many\"\n", "1:13", "invalid type"),
+            ("\nvirtual-network = [\"10.0.0.4/24\"]\n", "2:19", "did you mean 10.0.0.0/24?"),
+            ("tcp-idle-timeout = \"soon\"\n", "1:20", "expected number at 0"),
+            ("format = \"xml\"\n", "1:10", "unknown variant `xml`"),
+            ("interface = \n", "1:13", "value"),
+            ("format = \"json\"\nformat = \"text\"\n", "2:1", "duplicate key"),
         ] {
             let error = parse(text).unwrap_err().to_string();
-            assert!(error.starts_with("/etc/nsgwatch/nsgwatch.toml: "), "{error}");
-            assert!(error.contains(line) && error.contains(reason), "{text}: {error}");
+            let start = format!("/etc/nsgwatch/nsgwatch.toml:{place}: ");
+            assert!(error.starts_with(&start) && error.contains(reason), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
     }
 }

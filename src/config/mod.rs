@@ -13,7 +13,6 @@ mod options;
 pub mod rule_files;
 mod text_file;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,21 +29,23 @@ pub const DEFAULT_SOCKET: &str = "/run/nsgwatch/nsgwatch.sock";
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can not be read.
-    #[error("can not {operation} the configuration file {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// On which file.
+    #[error("{}: {reason}", .path.display())]
+    Unreadable {
+        /// Which file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// What was tried, and what the system said.
+        reason: String,
     },
-    /// The file is not what it should be; the message holds line and column.
-    #[error("{}: {message}", .path.display())]
+    /// The file is not what it should be.
+    #[error("{}:{line}:{column}: {message}", .path.display())]
     Invalid {
         /// Which file.
         path: PathBuf,
-        /// What is wrong and where.
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong.
         message: String,
     },
     /// A value is outside of its bounds.
