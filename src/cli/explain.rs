@@ -39,9 +39,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(exit::USAGE));
         }
     };
-    let Some(explained) = ask(&arguments.asking, &query)? else {
+    let Some(mut explained) = ask(&arguments.asking, &query)? else {
         return Ok(ExitCode::from(exit::FAILED));
     };
+    explained.respell(arguments.asking.rule_names);
     terminal::answer(&match arguments.asking.output {
         OutputFormat::Json => serde_json::to_string_pretty(&explained)?,
         OutputFormat::Text => screen(&explained),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::question::{Asking, Packet, sentence};
 use super::{OutputFormat, batch, block_on, exit, terminal};
 use crate::control::client;
-use crate::control::verify::Endpoint;
+use crate::control::verify::{Endpoint, VerifyAnswer};
 use crate::flow::{Direction, Protocol};
 use crate::nsg::Access;
 
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(exit::USAGE));
         }
         let Some(policy) = asking.policy()? else { return Ok(ExitCode::from(exit::FAILED)) };
-        return batch::run(file, &policy);
+        return batch::run(file, &policy, asking.rule_names);
     }
     // Without --batch the command line demands all four.
     let Some(packet) = arguments.packet() else { return Ok(ExitCode::from(exit::USAGE)) };
@@ -88,12 +88,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(exit::USAGE));
         }
     };
-    let answer = if asking.is_offline() {
+    let mut answer = if asking.is_offline() {
         let Some(policy) = asking.policy()? else { return Ok(ExitCode::from(exit::FAILED)) };
         query.ask(&policy)?
     } else {
-        block_on(client::post(&asking.socket, "/v1/verify", &query.to_json()))?
+        block_on::<VerifyAnswer>(client::post(&asking.socket, "/v1/verify", &query.to_json()))?
     };
+    answer.respell(asking.rule_names);
     terminal::answer(&match asking.output {
         OutputFormat::Json => serde_json::to_string_pretty(&answer)?,
         OutputFormat::Text => sentence(&answer),

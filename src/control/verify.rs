@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use crate::classifier::Policy;
 use crate::flow::{Direction, FiveTuple, Ports, Protocol, UnknownWord};
-use crate::nsg::{Access, Layer, PlatformEffect, PlatformTraffic, Verdict, assumptions, notes};
+use crate::nsg::{
+    Access, Layer, PlatformEffect, PlatformTraffic, RuleNameStyle, Verdict, assumptions, notes,
+};
 
 /// A port in a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -500,6 +502,13 @@ impl Remark {
 }
 
 impl VerifyAnswer {
+    /// Spells the rule's name in another style than IP flow verify's.
+    pub fn respell(&mut self, style: RuleNameStyle) {
+        if let (Some(name), Some(layer)) = (&mut self.rule_name, self.layer) {
+            *name = style.respell(name, layer);
+        }
+    }
+
     fn new(query: &VerifyQuery, verdict: &Verdict, policy: &Policy) -> Self {
         let rule = verdict.rule.as_deref();
         let (direction, tuple) = (query.direction, query.packet());
