@@ -243,3 +243,80 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stderr(&output), "");
 }
+
+/// Compares what `explain` prints with a file of `tests/golden`.
+fn assert_explained(golden: &str, arguments: &str) {
+    let arguments: Vec<&str> = ["explain", "--virtual-network", "10.0.0.0/16"]
+        .into_iter()
+        .chain(arguments.split(' '))
+        .collect();
+    let output = nsgwatch(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let screen = stdout(&output);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(golden);
+    assert_eq!(screen, fs::read_to_string(path).unwrap(), "{golden} is another screen:\n{screen}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 100), "{screen}");
+}
+
+#[test]
+fn an_explanation_is_read_at_a_glance() {
+    assert_explained(
+        "explain-inbound-deny.txt",
+        "--subnet-nsg rules/web-tier-subnet.json --nic-nsg rules/web-tier-nic.json \
+         --direction inbound --protocol tcp --local 10.0.1.4:8443 --remote 203.0.113.9:50211",
+    );
+    assert_explained(
+        "explain-outbound-allow-by-a-tag.txt",
+        "--service-tags rules/service-tags.json --nic-nsg rules/locked-down-outbound.json --rule-names diagnostics \
+         --direction outbound --protocol tcp --local 10.0.1.4:50000 --remote 192.0.2.0:443",
+    );
+    assert_explained(
+        "explain-undecided.txt",
+        "--unresolved undecided --nic-nsg rules/locked-down-outbound.json \
+         --direction outbound --protocol tcp --local 10.0.1.4:50000 --remote 20.38.98.100:443",
+    );
+}
+
+#[test]
+fn rules_are_named_in_the_spelling_that_is_asked_for() {
+    let question = ["inbound", "tcp", "10.0.1.4:443", "203.0.113.9:50211"];
+    for (style, expected) in [
+        ("azure", "securityRules/allow-https"),
+        ("diagnostics", "UserRule_allow-https"),
+        ("bare", "allow-https"),
+    ] {
+        let output = ask_samples(question, &["-o", "json", "--rule-names", style]);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["ruleName"], expected);
+    }
+    let output = ask_samples(question, &["--rule-names", "arm"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("azure, diagnostics or bare"), "{}", stderr(&output));
+
+    let output = nsgwatch(&[
+        "explain",
+        "-o",
+        "json",
+        "--rule-names",
+        "bare",
+        "--virtual-network",
+        "10.0.0.0/16",
+        "--subnet-nsg",
+        "rules/web-tier-subnet.json",
+        "--direction",
+        "inbound",
+        "--protocol",
+        "tcp",
+        "--local",
+        "10.0.1.4:8443",
+        "--remote",
+        "203.0.113.9:50211",
+    ]);
+    let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(explained["ruleName"], "DenyAllInBound");
+    assert_eq!(explained["diagnosticsRuleName"], "DefaultRule_DenyAllInBound");
+    let first = &explained["layers"][0]["rules"][0];
+    assert_eq!(first["ruleName"], "allow-web");
+    assert_eq!(first["diagnosticsRuleName"], "UserRule_allow-web");
+    assert_eq!(explained["nearestAllow"]["ruleName"], "allow-web");
+}
