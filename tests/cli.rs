@@ -1,8 +1,9 @@
 //! The command line without an agent: answers, exit codes, and errors that say what to do.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -242,6 +243,71 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stderr(&output), "");
+}
+
+/// Answers questions on standard input under the rules of the samples.
+fn batch(questions: &str, more: &[&str]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nsgwatch"))
+        .args(["verify", "--virtual-network", "10.0.0.0/16", "--batch", "-"])
+        .args(["--nic-nsg", "rules/web-tier-nic.json"])
+        .args(more)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(questions.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_batch_on_standard_input_is_answered_in_order_with_bad_lines_in_their_place() {
+    let csv = "direction,protocol,localIPAddress,localPort,remoteIPAddress,remotePort\n\
+        inbound,tcp,10.0.1.4,443,203.0.113.9,50211\n\
+        inbound,tcp,10.0.1.400,443,203.0.113.9,50211\n\
+        inbound,tcp,10.0.1.4,23,203.0.113.9,50211\n";
+    let output = batch(csv, &["--rule-names", "diagnostics"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "error: lines that could not be answered: 1\n");
+    let answers = stdout(&output);
+    let lines: Vec<&str> = answers.lines().collect();
+    let [_, web, bad, telnet] = lines[..] else { panic!("{answers}") };
+    assert!(web.starts_with("2,Allow,UserRule_allow-https,web-nic-nsg,nic,"), "{web}");
+    assert!(bad.starts_with("3,,") && bad.contains("`localIPAddress`: `10.0.1.400`"), "{bad}");
+    assert!(telnet.starts_with("4,Deny,DefaultRule_DenyAllInBound,"), "{telnet}");
+
+    let question = |port: &str| {
+        format!(
+            r#"{{"direction":"Inbound","protocol":"TCP","localIPAddress":"10.0.1.4","localPort":"{port}","remoteIPAddress":"203.0.113.9","remotePort":"*"}}"#
+        )
+    };
+    let output =
+        batch(&format!("{}\n{}\n\n{}", question("443"), question("x"), question("23")), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let answers: Vec<Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<_> = answers.iter().map(|answer| answer["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [1, 2, 4]);
+    assert_eq!(answers[0]["ruleName"], "securityRules/allow-https");
+    assert_eq!(answers[1]["error"]["code"], "InvalidParameter");
+    assert_eq!(answers[2]["access"], "Deny");
+    assert_eq!(batch(&question("443"), &[]).status.code(), Some(0));
+}
+
+#[test]
+fn a_batch_needs_rules_and_a_header() {
+    let output = nsgwatch(&["verify", "--batch", "-"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("takes the rules as options"), "{}", stderr(&output));
+    let output = batch("direction,protocol\n", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("line 1: `localIPAddress` is missing"), "{}", stderr(&output));
+    let output = nsgwatch(&["verify", "--nic-nsg", "none", "--batch", "/no/such/file.csv"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/no/such/file.csv: No such file"), "{}", stderr(&output));
+    let help = stdout(&nsgwatch(&["verify", "--help"]));
+    assert!(help.contains("or with --batch a line could not\nbe answered"), "{help}");
 }
 
 /// Compares what `explain` prints with a file of `tests/golden`.

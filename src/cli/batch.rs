@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
-use anyhow::Context;
+use anyhow::anyhow;
 
 use super::{exit, terminal};
 use crate::classifier::Policy;
@@ -28,17 +28,18 @@ pub(super) fn run(path: &Path, policy: &Policy, names: RuleNameStyle) -> anyhow:
     let source: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(path).with_context(|| format!("can not open {}", path.display()))?)
+        let opened = File::open(path);
+        Box::new(opened.map_err(|error| anyhow!("can not open {}: {error}", path.display()))?)
     };
     let source = BufReader::with_capacity(1 << 16, source);
     match answer_all(source, policy, names, io::stdout().lock()) {
         Ok(0) => Ok(ExitCode::SUCCESS),
         Ok(failed) => {
-            terminal::complain(&format!("error: {failed} lines could not be answered"));
+            terminal::complain(&format!("error: lines that could not be answered: {failed}"));
             Ok(ExitCode::from(exit::FAILED))
         }
         Err(error) if is_gone(&error) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(error.context(format!("can not answer {}", path.display()))),
+        Err(error) => Err(anyhow!("can not answer {}: {error}", path.display())),
     }
 }
 
@@ -63,7 +64,8 @@ fn answer_all(
         source.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut header)?;
         next_line += 1;
         target.write_all(ANSWER_HEADER.as_bytes())?;
-        BatchFormat::Csv(CsvHeader::read(&String::from_utf8_lossy(&header)).context("line 1")?)
+        let header = CsvHeader::read(&String::from_utf8_lossy(&header));
+        BatchFormat::Csv(header.map_err(|error| anyhow!("line 1: {error}"))?)
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut workers: Vec<_> =
@@ -90,7 +92,7 @@ fn answer_all(
                 .collect();
             running.into_iter().try_fold(0, |failed, worker| match worker.join() {
                 Ok(more) => Ok(failed + more),
-                Err(_) => Err(anyhow::anyhow!("a piece was not answered")),
+                Err(_) => Err(anyhow!("a piece was not answered")),
             })
         })?;
         for (_, out) in &mut workers {

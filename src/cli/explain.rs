@@ -10,11 +10,12 @@ use crate::control::explain::{Explained, ExplainedRule, MatchedBy, NearestAllow}
 use crate::control::verify::VerifyQuery;
 
 const AFTER_HELP: &str = "\
-Every rule that was asked is shown, up to the deciding one (`=>`), with the fields that the packet met (`yes`) and
-missed (`NO`): protocol, source, source port, destination, destination port. `?` stands where a field names a service
-tag or an application security group that nobody explained, `?>` where the rule may decide therefore. Below the table:
-what the deciding rules matched by; of a Deny the Allow that the packet missed by one field only; how far each field
-may be changed alone, the others as asked, with the same answer; and the assumptions that the answer rests on.
+Every rule that was asked is shown, up to the deciding one (`=>`), with the fields that the packet
+met (`yes`) and missed (`NO`): protocol, source, source port, destination, destination port. `?`
+stands where a field names a service tag or an application security group that nobody explained,
+`?>` where the rule may decide therefore. Below the table: what the deciding rules matched by; of a
+Deny the Allow that the packet missed by one field only; how far each field may be changed alone,
+the others as asked, with the same answer; and the assumptions that the answer rests on.
 
 Example:
   nsgwatch explain --nic-nsg web.json --virtual-network 10.0.0.0/16 \\

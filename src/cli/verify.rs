@@ -11,14 +11,21 @@ use crate::flow::{Direction, Protocol};
 use crate::nsg::Access;
 
 const AFTER_HELP: &str = "\
-Without rule options the running agent answers, from the rules it has in force. With any of --nic-nsg,
---subnet-nsg, --virtual-network or --service-tags the answer is made here, without an agent.
+Without rule options the running agent answers, from the rules it has in force. With any of
+--nic-nsg, --subnet-nsg, --virtual-network or --service-tags the answer is made here, without an
+agent.
 
 Examples:
   nsgwatch verify --direction inbound --protocol tcp --local 10.0.0.4:443 --remote 203.0.113.9:50211
   nsgwatch verify --nic-nsg web.json --virtual-network 10.0.0.0/16 \\
       --direction outbound --protocol udp --local '10.0.0.4:*' --remote 8.8.8.8:53 -o json
-  nsgwatch verify --direction inbound --protocol tcp --local '[fd00::4]:443' --remote '[2001:db8::9]:50211'";
+  nsgwatch verify --direction inbound --protocol tcp --local '[fd00::4]:443' --remote '[2001:db8::9]:50211'
+  nsgwatch verify --nic-nsg web.json --virtual-network 10.0.0.0/16 --batch questions.csv > answers.csv
+  zcat questions.jsonl.gz | nsgwatch verify --nic-nsg web.json --virtual-network 10.0.0.0/16 --batch -
+
+Exit codes: 0 answered, Deny included; 1 the rules are refused, or with --batch a line could not
+be answered (its answer says why, under its line number; all others are answered); 2 wrong usage;
+3 Deny with --exit-code; 4 no agent reachable.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -43,7 +50,8 @@ pub(super) struct Arguments {
 
     /// Answer every line of a file (`-` is standard input): CSV with a header (direction, protocol, localIPAddress,
     /// localPort, remoteIPAddress, remotePort) or one JSON request a line; the answers come in the same form and
-    /// order. Needs the rules as options; ends with 1 where a line can not be answered
+    /// order, each with the number of its line. A line that can not be answered gets an answer that says why, and
+    /// the exit code is 1. Needs the rules as options
     #[arg(long, value_name = "FILE",
           conflicts_with_all = ["direction", "protocol", "local", "remote", "exit_code", "output"])]
     batch: Option<PathBuf>,
