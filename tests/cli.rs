@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -300,4 +301,146 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stderr(&output), "");
+}
+
+/// Answers questions on standard input under the rules of the samples.
+fn batch(questions: &str, more: &[&str]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nsgwatch"))
+        .args(["verify", "--virtual-network", "10.0.0.0/16", "--batch", "-"])
+        .args(["--nic-nsg", "rules/web-tier-nic.json"])
+        .args(more)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(questions.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_batch_on_standard_input_is_answered_in_order_with_bad_lines_in_their_place() {
+    let csv = "direction,protocol,localIPAddress,localPort,remoteIPAddress,remotePort\n\
+        inbound,tcp,10.0.1.4,443,203.0.113.9,50211\n\
+        inbound,tcp,10.0.1.400,443,203.0.113.9,50211\n\
+        inbound,tcp,10.0.1.4,23,203.0.113.9,50211\n";
+    let output = batch(csv, &["--rule-names", "diagnostics"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "error: lines that could not be answered: 1\n");
+    let answers = stdout(&output);
+    let lines: Vec<&str> = answers.lines().collect();
+    let [_, web, bad, telnet] = lines[..] else { panic!("{answers}") };
+    assert!(web.starts_with("2,Allow,UserRule_allow-https,web-nic-nsg,nic,"), "{web}");
+    assert!(bad.starts_with("3,,") && bad.contains("`localIPAddress`: `10.0.1.400`"), "{bad}");
+    assert!(telnet.starts_with("4,Deny,DefaultRule_DenyAllInBound,"), "{telnet}");
+
+    let question = |port: &str| {
+        format!(
+            r#"{{"direction":"Inbound","protocol":"TCP","localIPAddress":"10.0.1.4","localPort":"{port}","remoteIPAddress":"203.0.113.9","remotePort":"*"}}"#
+        )
+    };
+    let output =
+        batch(&format!("{}\n{}\n\n{}", question("443"), question("x"), question("23")), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let answers: Vec<Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<_> = answers.iter().map(|answer| answer["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [1, 2, 4]);
+    assert_eq!(answers[0]["ruleName"], "securityRules/allow-https");
+    assert_eq!(answers[1]["error"]["code"], "InvalidParameter");
+    assert_eq!(answers[2]["access"], "Deny");
+    assert_eq!(batch(&question("443"), &[]).status.code(), Some(0));
+}
+
+#[test]
+fn a_batch_needs_rules_and_a_header() {
+    let output = nsgwatch(&["verify", "--batch", "-"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("takes the rules as options"), "{}", stderr(&output));
+    let output = batch("direction,protocol\n", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("line 1: `localIPAddress` is missing"), "{}", stderr(&output));
+    let output = nsgwatch(&["verify", "--nic-nsg", "none", "--batch", "/no/such/file.csv"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/no/such/file.csv: No such file"), "{}", stderr(&output));
+    let help = stdout(&nsgwatch(&["verify", "--help"]));
+    assert!(help.contains("or with --batch a line could not\nbe answered"), "{help}");
+}
+
+/// Compares what `explain` prints with a file of `tests/golden`.
+fn assert_explained(golden: &str, arguments: &str) {
+    let arguments: Vec<&str> = ["explain", "--virtual-network", "10.0.0.0/16"]
+        .into_iter()
+        .chain(arguments.split(' '))
+        .collect();
+    let output = nsgwatch(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let screen = stdout(&output);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(golden);
+    assert_eq!(screen, fs::read_to_string(path).unwrap(), "{golden} is another screen:\n{screen}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 100), "{screen}");
+}
+
+#[test]
+fn an_explanation_is_read_at_a_glance() {
+    assert_explained(
+        "explain-inbound-deny.txt",
+        "--subnet-nsg rules/web-tier-subnet.json --nic-nsg rules/web-tier-nic.json \
+         --direction inbound --protocol tcp --local 10.0.1.4:8443 --remote 203.0.113.9:50211",
+    );
+    assert_explained(
+        "explain-outbound-allow-by-a-tag.txt",
+        "--service-tags rules/service-tags.json --nic-nsg rules/locked-down-outbound.json --rule-names diagnostics \
+         --direction outbound --protocol tcp --local 10.0.1.4:50000 --remote 192.0.2.0:443",
+    );
+    assert_explained(
+        "explain-undecided.txt",
+        "--unresolved undecided --nic-nsg rules/locked-down-outbound.json \
+         --direction outbound --protocol tcp --local 10.0.1.4:50000 --remote 20.38.98.100:443",
+    );
+}
+
+#[test]
+fn rules_are_named_in_the_spelling_that_is_asked_for() {
+    let question = ["inbound", "tcp", "10.0.1.4:443", "203.0.113.9:50211"];
+    for (style, expected) in [
+        ("azure", "securityRules/allow-https"),
+        ("diagnostics", "UserRule_allow-https"),
+        ("bare", "allow-https"),
+    ] {
+        let output = ask_samples(question, &["-o", "json", "--rule-names", style]);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["ruleName"], expected);
+    }
+    let output = ask_samples(question, &["--rule-names", "arm"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("azure, diagnostics or bare"), "{}", stderr(&output));
+
+    let output = nsgwatch(&[
+        "explain",
+        "-o",
+        "json",
+        "--rule-names",
+        "bare",
+        "--virtual-network",
+        "10.0.0.0/16",
+        "--subnet-nsg",
+        "rules/web-tier-subnet.json",
+        "--direction",
+        "inbound",
+        "--protocol",
+        "tcp",
+        "--local",
+        "10.0.1.4:8443",
+        "--remote",
+        "203.0.113.9:50211",
+    ]);
+    let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(explained["ruleName"], "DenyAllInBound");
+    assert_eq!(explained["diagnosticsRuleName"], "DefaultRule_DenyAllInBound");
+    let first = &explained["layers"][0]["rules"][0];
+    assert_eq!(first["ruleName"], "allow-web");
+    assert_eq!(first["diagnosticsRuleName"], "UserRule_allow-web");
+    assert_eq!(explained["nearestAllow"]["ruleName"], "allow-web");
 }

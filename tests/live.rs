@@ -275,6 +275,81 @@ fn a_reload_during_traffic_changes_new_flows_only() {
     assert!(done.stderr.contains("the old ones stay in force"), "{}", done.stderr);
 }
 
+/// A security admin rule as the REST API gives it, for UDP from anywhere.
+fn admin_rule(name: &str, priority: u16, access: &str, port: &str) -> Value {
+    let anywhere = json!([{ "addressPrefix": "*", "addressPrefixType": "IPPrefix" }]);
+    json!({ "name": name, "kind": "Custom", "properties": {
+        "access": access, "direction": "Inbound", "priority": priority, "protocol": "Udp",
+        "sources": anywhere, "destinations": anywhere,
+        "sourcePortRanges": ["0-65535"], "destinationPortRanges": [port],
+    } })
+}
+
+#[test]
+fn admin_rules_security_group_members_and_unknown_names_decide_about_real_traffic() {
+    let Some(pair) = VethPair::create() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (admin, members) = (folder.path().join("admin.json"), folder.path().join("members.json"));
+    let rules = [
+        admin_rule("no-7001", 10, "Deny", "7001"),
+        admin_rule("always-7002", 20, "AlwaysAllow", "7002"),
+    ];
+    fs::write(&admin, json!({ "name": "basics", "rules": rules }).to_string()).unwrap();
+    fs::write(&members, json!({ "web": [OUTSIDE_V4] }).to_string()).unwrap();
+    let mut from_web = rule("from-web", 100, "Inbound", "Allow", "Udp", "5001");
+    from_web.as_object_mut().unwrap().remove("sourceAddressPrefix");
+    from_web["sourceApplicationSecurityGroups"] = json!([{ "id": "/subscriptions/s/web" }]);
+    let mut from_nobody_knows = rule("from-a-tag", 110, "Inbound", "Allow", "Udp", "6001");
+    from_nobody_knows["sourceAddressPrefix"] = json!("CorpNetSaw");
+    let no_7002 = rule("no-7002", 120, "Inbound", "Deny", "Udp", "7002");
+    let nic = group("nic-nsg", &[from_web, from_nobody_knows, no_7002]);
+    let options = [
+        "--admin-rules",
+        admin.to_str().unwrap(),
+        "--application-security-groups",
+        members.to_str().unwrap(),
+        "--unresolved",
+        "undecided",
+    ];
+    let options = [&options[..], &ELSEWHERE].concat();
+    let mut agent =
+        Agent::start(&pair, VM_INTERFACE, &Rules { subnet: None, nic: Some(&nic) }, &options);
+
+    let (v4, v6) = (IpAddr::V4(OUTSIDE_V4), IpAddr::V6(OUTSIDE_V6));
+    let cases = [
+        (v4, 7001, 3, ("Deny", "no-7001", "basics", "admin")),
+        (v6, 7001, 2, ("Deny", "no-7001", "basics", "admin")),
+        (v4, 7002, 4, ("Allow", "always-7002", "basics", "admin")),
+        (v4, 5001, 5, ("Allow", "from-web", "nic-nsg", "nic")),
+        (v6, 5001, 6, ("Deny", "DenyAllInBound", "nic-nsg", "nic")),
+        (v4, 6001, 7, ("Undecided", "from-a-tag", "nic-nsg", "nic")),
+    ];
+    for (source, port, packets, _) in cases {
+        let vm = if source.is_ipv4() { IpAddr::V4(VM_V4) } else { IpAddr::V6(VM_V6) };
+        exchange_datagrams(&pair, Side::Outside, source, (vm, port).into(), packets, 1);
+    }
+    agent.wait_until("the last flow is there", |agent| {
+        agent.status()["engine"]["verdicts"]["undecided"] == 1
+    });
+    let undecided = agent.ask("flows", &["--access", "undecided", "--rule-names", "diagnostics"]);
+    assert_eq!(undecided["flows"][0]["security_rule.name"], "UserRule_from-a-tag", "{undecided}");
+    let done = agent.stop();
+    for (source, port, packets, (access, name, ruleset, layer)) in cases {
+        let (start, end) = done.flow(&json!({
+            "network.transport": "udp", "source.address": source, "destination.port": port,
+        }));
+        for record in [start, end] {
+            assert_eq!(record["access"], access, "{record}");
+            assert_eq!(record["security_rule.name"], name, "{record}");
+            assert_eq!(record["security_rule.ruleset.name"], ruleset, "{record}");
+            assert_eq!(record["security_rule.layer"], layer, "{record}");
+        }
+        assert_eq!(end["packets.to_destination"], packets, "{end}");
+        assert_eq!(end["packets.to_source"], 1, "{end}");
+    }
+    assert!(done.stderr.contains("CorpNetSaw"), "a warning names the tag: {}", done.stderr);
+}
+
 #[test]
 fn the_socket_answers_what_the_same_rules_answer_without_an_agent() {
     let Some(pair) = VethPair::create() else { return };

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
-use anyhow::Context;
+use anyhow::anyhow;
 
 use super::{exit, terminal};
 use crate::classifier::Policy;
 use crate::control::batch::{ANSWER_HEADER, Batch, BatchFormat, CsvHeader};
+use crate::nsg::RuleNameStyle;
 
 /// Bytes that one core answers at a time, up to the end of a line.
 const PIECE: u64 = 1 << 20;
@@ -23,13 +24,15 @@ struct Piece {
     first_line: u64,
 }
 
-pub(super) fn run(path: &Path, policy: &Policy) -> anyhow::Result<ExitCode> {
+pub(super) fn run(path: &Path, policy: &Policy, names: RuleNameStyle) -> anyhow::Result<ExitCode> {
     let source: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(path).with_context(|| format!("can not open {}", path.display()))?)
+        let opened = File::open(path);
+        Box::new(opened.map_err(|error| anyhow!("can not open {}: {error}", path.display()))?)
     };
-    match answer_all(BufReader::with_capacity(1 << 16, source), policy, io::stdout().lock()) {
+    let source = BufReader::with_capacity(1 << 16, source);
+    match answer_all(source, policy, names, io::stdout().lock()) {
         Ok(0) => Ok(ExitCode::SUCCESS),
         Ok(failed) => {
             let lines = if failed == 1 { "line" } else { "lines" };
@@ -37,7 +40,7 @@ pub(super) fn run(path: &Path, policy: &Policy) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(exit::FAILED))
         }
         Err(error) if is_gone(&error) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(error.context(format!("can not answer {}", path.display()))),
+        Err(error) => Err(anyhow!("can not answer {}: {error}", path.display())),
     }
 }
 
@@ -50,6 +53,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 fn answer_all(
     mut source: impl BufRead,
     policy: &Policy,
+    names: RuleNameStyle,
     mut target: impl Write,
 ) -> anyhow::Result<u64> {
     let mut next_line = 1;
@@ -60,13 +64,14 @@ fn answer_all(
         let mut header = Vec::new();
         source.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut header)?;
         next_line += 1;
-        let header = CsvHeader::read(&String::from_utf8_lossy(&header)).context("line 1")?;
+        let header = CsvHeader::read(&String::from_utf8_lossy(&header));
+        let header = header.map_err(|error| anyhow!("line 1: {error}"))?;
         target.write_all(ANSWER_HEADER.as_bytes())?;
         BatchFormat::Csv(header)
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut workers: Vec<_> =
-        (0..cores).map(|_| (Batch::new(policy, &format), Vec::new())).collect();
+        (0..cores).map(|_| (Batch::new(policy, &format, names), Vec::new())).collect();
     let mut failed = 0;
     loop {
         let mut pieces = Vec::with_capacity(cores);
@@ -89,7 +94,7 @@ fn answer_all(
                 .collect();
             running.into_iter().try_fold(0, |failed, worker| match worker.join() {
                 Ok(more) => Ok(failed + more),
-                Err(_) => Err(anyhow::anyhow!("a piece was not answered")),
+                Err(_) => Err(anyhow!("a piece was not answered")),
             })
         })?;
         for (_, out) in &mut workers {
@@ -133,7 +138,8 @@ mod tests {
             writeln!(questions, "outbound,tcp,10.0.0.4,*,10.0.0.5,{}", number % 65_536).unwrap();
         }
         let mut answers = Vec::new();
-        let failed = answer_all(questions.as_slice(), &policy, &mut answers).unwrap();
+        let failed =
+            answer_all(questions.as_slice(), &policy, RuleNameStyle::Azure, &mut answers).unwrap();
         let text = String::from_utf8(answers).unwrap();
         assert_eq!((failed, text.lines().count()), (0, lines + 1));
         for (line, number) in text.lines().skip(1).zip(2..) {
@@ -145,7 +151,8 @@ mod tests {
     fn a_line_without_end_is_refused_in_bounded_memory() {
         let policy = Policy::compile(AppliedRules::default(), 1).unwrap();
         let endless = io::repeat(b'{');
-        let error = answer_all(BufReader::new(endless), &policy, Vec::new()).unwrap_err();
+        let error = answer_all(BufReader::new(endless), &policy, RuleNameStyle::Azure, Vec::new())
+            .unwrap_err();
         assert!(error.to_string().contains("longer than 65536 bytes"), "{error}");
     }
 }

@@ -1,23 +1,30 @@
 //! `nsgwatch explain`: why the rules answer a question as they do, with or without a running agent.
 
-use std::fmt::Write;
 use std::process::ExitCode;
+use std::{iter, mem};
 
 use super::question::{Asking, Packet, sentence};
 use super::{OutputFormat, block_on, exit, terminal};
 use crate::control::client;
-use crate::control::explain::{Explained, ExplainedRule, MatchedBy};
+use crate::control::explain::{Explained, ExplainedRule, MatchedBy, NearestAllow};
 use crate::control::verify::VerifyQuery;
 
 const AFTER_HELP: &str = "\
-Every rule that was asked is shown, up to the deciding one, with the fields that the packet met: protocol, source, \
-source port, destination, destination port. `?` stands where a field names a service tag or an application security \
-group that nobody explained.
+Every rule that was asked is shown, up to the deciding one (`=>`), with the fields that the packet \
+met (`yes`) and missed (`NO`): protocol, source, source port, destination, destination port. `?` \
+stands where a field names a service tag or an application security group that nobody explained, \
+`?>` where the rule may decide therefore. Below the table: what the deciding rules matched by; of a \
+Deny the Allow that the packet missed by one field only; how far each field may be changed alone, \
+the others as asked, with the same answer; and the assumptions that the answer rests on.
 
 Example:
   nsgwatch explain --nic-nsg web.json --virtual-network 10.0.0.0/16 \\
       --direction inbound --protocol tcp --local 10.0.0.4:8443 --remote 203.0.113.9:50211";
 
+/// Columns of the screen.
+const WIDTH: usize = 100;
+/// Columns before the text of a remark.
+const TITLE_WIDTH: usize = 15;
 /// The longest value of a rule's field that is printed for people.
 const LONGEST_VALUE: usize = 60;
 
@@ -39,9 +46,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(exit::USAGE));
         }
     };
-    let Some(explained) = ask(&arguments.asking, &query)? else {
+    let Some(mut explained) = ask(&arguments.asking, &query)? else {
         return Ok(ExitCode::from(exit::FAILED));
     };
+    explained.respell(arguments.asking.rule_names);
     terminal::answer(&match arguments.asking.output {
         OutputFormat::Json => serde_json::to_string_pretty(&explained)?,
         OutputFormat::Text => screen(&explained),
@@ -62,93 +70,184 @@ fn ask(asking: &Asking, query: &VerifyQuery) -> anyhow::Result<Option<Explained>
 }
 
 fn screen(explained: &Explained) -> String {
-    let mut text = format!("{}\n", sentence(&explained.answer));
+    let mut text = format!("{}\n\n", sentence(&explained.answer));
     if !explained.layers.is_empty() {
-        text.push('\n');
         text.push_str(&table(explained));
+        text.push('\n');
     }
-    text.push('\n');
-    // Writing to a string can not fail, here and below.
-    if let Some(nearest) = &explained.nearest_allow {
-        _ = writeln!(
-            text,
-            "nearest Allow  {} ({}, {}): {} is {}, the rule has {}",
-            nearest.rule_name,
-            nearest.network_security_group,
-            nearest.layer,
-            nearest.field,
-            nearest.actual,
-            shortened(&nearest.expected)
-        );
-    }
-    let same = &explained.same_answer;
-    for (side, prefix, ports) in [
-        ("source", &same.source_address_prefix, &same.source_port_range),
-        ("destination", &same.destination_address_prefix, &same.destination_port_range),
-    ] {
-        _ = write!(text, "same answer    {side} {prefix}");
-        if let Some(ports) = ports {
-            _ = write!(text, "; {side} port {ports}");
-        }
-        text.push_str("  (each alone, the rest as asked)\n");
-    }
-    for assumption in &explained.answer.assumptions {
-        _ = writeln!(text, "assumed        {} [{}]", assumption.message, assumption.id);
+    for line in remarks(explained) {
+        text.push_str(&line);
     }
     text
 }
 
+/// What stands below the table.
+fn remarks(explained: &Explained) -> Vec<String> {
+    let rules = explained.layers.iter().flat_map(|layer| &layer.rules);
+    let matched = rules.filter(|rule| rule.matched == Some(true)).map(|rule| {
+        let sides = [("from", &rule.source_matched_by), ("to", &rule.destination_matched_by)];
+        let sides =
+            sides.iter().filter_map(|(word, by)| Some(format!(" {word} {}", met(by.as_ref()?))));
+        remark("matched", &format!("{}:{}", rule.rule_name, sides.collect::<String>()))
+    });
+    let nearest = explained.nearest_allow.iter().map(|nearest| {
+        let NearestAllow { rule_name, network_security_group, layer, field, .. } = nearest;
+        let expected = cut(&nearest.expected, LONGEST_VALUE);
+        let actual = &nearest.actual;
+        let text = format!(
+            "{rule_name} ({network_security_group}, {layer}): {field} is {actual}, the rule has {expected}"
+        );
+        remark("nearest Allow", &text)
+    });
+    let same = &explained.same_answer;
+    let same = [
+        ("source", &same.source_address_prefix, &same.source_port_range),
+        ("destination", &same.destination_address_prefix, &same.destination_port_range),
+    ]
+    .map(|(side, prefix, ports)| {
+        let ports = ports.as_ref().map(|ports| format!(", or {side} port {ports}"));
+        remark("same answer", &format!("{side} {prefix}{}", ports.unwrap_or_default()))
+    });
+    let assumptions = explained.answer.assumptions.iter();
+    let assumptions =
+        assumptions.map(|it| remark("assumed", &format!("{} [{}]", it.message, it.id)));
+    matched.chain(nearest).chain(same).chain(assumptions).collect()
+}
+
+/// A title, and beside it a text in lines that fit.
+fn remark(title: &str, text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let word = cut(word, WIDTH - TITLE_WIDTH);
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH - TITLE_WIDTH
+        {
+            lines.push(mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    lines.push(line);
+    let titles = [title].into_iter().chain(iter::repeat(""));
+    let rows =
+        lines.iter().zip(titles).map(|(line, title)| format!("{title:TITLE_WIDTH$}{line}\n"));
+    rows.collect::<Vec<_>>().concat()
+}
+
 fn table(explained: &Explained) -> String {
-    let titles =
-        ["LAYER", "PRIORITY", "RULE", "SAYS", "PROTO", "SRC", "SPORT", "DST", "DPORT", "MET BY"];
+    let titles = ["  ", "LAYER", "PRIO", "SAYS", "PROTO", "SRC", "SPORT", "DST", "DPORT", "RULE"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for layer in &explained.layers {
         rows.extend(layer.rules.iter().map(|rule| row(layer.layer.as_str(), rule)));
     }
-    terminal::columns(&rows)
+    let table = terminal::columns(&rows);
+    table.lines().map(|line| cut(line, WIDTH) + "\n").collect()
 }
 
 fn row(layer: &str, rule: &ExplainedRule) -> Vec<String> {
     let mark = |met: Option<bool>| match met {
         Some(true) => "yes".to_owned(),
-        Some(false) => "-".to_owned(),
+        Some(false) => "NO".to_owned(),
         None => "?".to_owned(),
     };
-    let met_by = match rule.matched {
-        Some(true) => {
-            let sides = [("from", &rule.source_matched_by), ("to", &rule.destination_matched_by)];
-            let sides =
-                sides.iter().filter_map(|(word, by)| Some(format!("{word} {}", met(by.as_ref()?))));
-            format!("<- decides: {}", sides.collect::<Vec<_>>().join(" "))
-        }
-        Some(false) => String::new(),
-        None => "<- may decide".to_owned(),
+    let pointer = match rule.matched {
+        Some(true) => "=>",
+        Some(false) => "",
+        None => "?>",
     };
     vec![
+        pointer.to_owned(),
         layer.to_owned(),
         rule.priority.to_string(),
-        rule.rule_name.clone(),
         rule.access.to_string(),
         mark(Some(rule.protocol_matched)),
         mark(rule.source_matched),
         mark(Some(rule.source_port_matched)),
         mark(rule.destination_matched),
         mark(Some(rule.destination_port_matched)),
-        met_by,
+        rule.rule_name.clone(),
     ]
 }
 
 fn met(by: &MatchedBy) -> String {
+    let value = cut(&by.value, LONGEST_VALUE);
     match &by.prefix {
-        Some(prefix) => format!("{} ({prefix})", shortened(&by.value)),
-        None => by.value.clone(),
+        Some(prefix) => format!("{value} ({prefix})"),
+        None => value,
     }
 }
 
-fn shortened(value: &str) -> String {
-    if value.chars().count() <= LONGEST_VALUE {
-        return value.to_owned();
+/// Cuts a text to so many columns, with an ellipsis where something is missing.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
     }
-    let start: String = value.chars().take(LONGEST_VALUE).collect();
-    format!("{start}...")
+    text.chars().take(width - 1).chain(['\u{2026}']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classifier::Policy;
+    use crate::nsg::{
+        Access, AddressPrefix, AppliedRules, NetworkSecurityGroup, PortSet, Priority, RuleProtocol,
+        SecurityRule, default_security_rules,
+    };
+
+    #[test]
+    fn the_longest_names_and_values_fit_the_screen() {
+        let long = SecurityRule {
+            name: "n".repeat(80),
+            priority: Priority(4096),
+            direction: crate::flow::Direction::Inbound,
+            access: Access::Allow,
+            protocol: RuleProtocol::Any,
+            source: (1..=200).map(|last| AddressPrefix::Network(network(last))).collect(),
+            source_ports: PortSet::any(),
+            destination: vec![AddressPrefix::Any],
+            destination_ports: PortSet::any(),
+            is_default: false,
+            id: None,
+        };
+        let rules = [long].into_iter().chain(default_security_rules()).collect();
+        let rules = AppliedRules {
+            nic: Some(NetworkSecurityGroup::new("nsg", rules)),
+            ..AppliedRules::default()
+        };
+        let query = VerifyQuery::new(
+            crate::flow::Direction::Inbound,
+            crate::flow::Protocol::TCP,
+            "10.0.0.4:80".parse().unwrap(),
+            "192.0.3.1:50000".parse().unwrap(),
+        )
+        .unwrap();
+        let policy = Policy::compile(rules, 1).unwrap();
+        let screen = screen(&Explained::answer(&query, &policy).unwrap());
+        assert!(screen.contains("nnn\u{2026}\n"), "{screen}");
+        assert!(screen.contains("nearest Allow  securityRules/nnn"), "{screen}");
+        for line in screen.lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
+
+    fn network(last: u8) -> ipnet::IpNet {
+        std::net::IpAddr::from([192, 0, 2, last]).into()
+    }
+
+    #[test]
+    fn a_text_is_broken_between_words_and_indented() {
+        let text = remark("title", "word ".repeat(30).trim_end());
+        let lines: Vec<&str> = text.trim_end().lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].starts_with("title          word word") && lines[0].len() <= WIDTH);
+        assert!(lines[1].starts_with("               word word"), "{text}");
+    }
+
+    #[test]
+    fn what_is_cut_ends_with_an_ellipsis() {
+        assert_eq!(cut("abcd", 4), "abcd");
+        assert_eq!(cut("abcde", 4), "abc\u{2026}");
+    }
 }

@@ -4,12 +4,13 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{OutputFormat, block_on, terminal};
 use crate::config::DEFAULT_SOCKET;
 use crate::control::{FlowsAnswer, FlowsQuery, client};
-use crate::nsg::Access;
+use crate::nsg::{Access, Layer, RuleNameStyle};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -33,6 +34,11 @@ pub(super) struct Arguments {
     /// How to print the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: OutputFormat,
+
+    /// How rules are named: azure (securityRules/x), diagnostics (`UserRule_x`) or bare (x)
+    #[arg(long, value_name = "STYLE", default_value = "bare",
+          value_parser = clap::value_parser!(RuleNameStyle))]
+    rule_names: RuleNameStyle,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -45,12 +51,26 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         path.push_str("&rule=");
         push_escaped(&mut path, rule);
     }
-    let answer: FlowsAnswer = block_on(client::get(&arguments.socket, &path))?;
+    let mut answer: FlowsAnswer = block_on(client::get(&arguments.socket, &path))?;
+    for flow in &mut answer.flows {
+        respell(flow, arguments.rule_names);
+    }
     terminal::answer(&match arguments.output {
         OutputFormat::Json => serde_json::to_string_pretty(&answer)?,
         OutputFormat::Text => table(&answer),
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Spells the name of the rule that decided about a flow; the agent gives it bare.
+fn respell(flow: &mut Value, style: RuleNameStyle) {
+    let layer = flow.get("security_rule.layer").and_then(|layer| Layer::deserialize(layer).ok());
+    let is_default = flow.get("security_rule.default").and_then(Value::as_bool);
+    if let (Some(Value::String(name)), Some(layer), Some(is_default)) =
+        (flow.get_mut("security_rule.name"), layer, is_default)
+    {
+        *name = style.spell(name, layer, is_default);
+    }
 }
 
 /// Appends a value to a query; what is not plain is written as `%XX`.

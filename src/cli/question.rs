@@ -9,6 +9,7 @@ use crate::classifier::Policy;
 use crate::config::{DEFAULT_SOCKET, RuleOptions};
 use crate::control::verify::{Endpoint, VerifyAnswer, VerifyError, VerifyQuery};
 use crate::flow::{Direction, Protocol};
+use crate::nsg::RuleNameStyle;
 
 /// A packet that nobody sent.
 #[derive(Debug, clap::Args)]
@@ -50,6 +51,11 @@ pub(super) struct Asking {
     /// How to print the answer
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub(super) output: OutputFormat,
+
+    /// How rules are named: azure (securityRules/x), diagnostics (`UserRule_x`) or bare (x)
+    #[arg(long, value_name = "STYLE", default_value = "azure",
+          value_parser = clap::value_parser!(RuleNameStyle))]
+    pub(super) rule_names: RuleNameStyle,
 }
 
 impl Asking {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::question::{Asking, Packet, sentence};
 use super::{OutputFormat, batch, block_on, exit, terminal};
 use crate::control::client;
-use crate::control::verify::Endpoint;
+use crate::control::verify::{Endpoint, VerifyAnswer};
 use crate::flow::{Direction, Protocol};
 use crate::nsg::Access;
 
@@ -19,7 +19,13 @@ Examples:
   nsgwatch verify --nic-nsg web.json --virtual-network 10.0.0.0/16 \\
       --direction outbound --protocol udp --local '10.0.0.4:*' --remote 8.8.8.8:53 -o json
   nsgwatch verify --direction inbound --protocol tcp --local '[fd00::4]:443' \\
-      --remote '[2001:db8::9]:50211'";
+      --remote '[2001:db8::9]:50211'
+  nsgwatch verify --nic-nsg web.json --virtual-network 10.0.0.0/16 --batch questions.csv
+  zcat questions.jsonl.gz | nsgwatch verify --nic-nsg web.json --batch -
+
+Exit codes: 0 answered, Deny included; 1 the rules are refused, or with --batch a line could not be answered \
+(its answer says why, under its line number; all others are answered); 2 wrong usage; 3 Deny with --exit-code; \
+4 no agent reachable.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -44,7 +50,8 @@ pub(super) struct Arguments {
 
     /// Answer every line of a file (`-` is standard input): CSV with a header (direction, protocol, localIPAddress,
     /// localPort, remoteIPAddress, remotePort) or one JSON request a line; the answers come in the same form and
-    /// order. Needs the rules as options; ends with 1 where a line can not be answered
+    /// order, each with the number of its line. A line that can not be answered gets an answer that says why, and
+    /// the exit code is 1. Needs the rules as options
     #[arg(long, value_name = "FILE",
           conflicts_with_all = ["direction", "protocol", "local", "remote", "exit_code", "output"])]
     batch: Option<PathBuf>,
@@ -78,7 +85,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(exit::USAGE));
         }
         let Some(policy) = asking.policy()? else { return Ok(ExitCode::from(exit::FAILED)) };
-        return batch::run(file, &policy);
+        return batch::run(file, &policy, asking.rule_names);
     }
     // Without --batch the command line demands all four.
     let Some(packet) = arguments.packet() else { return Ok(ExitCode::from(exit::USAGE)) };
@@ -89,12 +96,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(exit::USAGE));
         }
     };
-    let answer = if asking.is_offline() {
+    let mut answer = if asking.is_offline() {
         let Some(policy) = asking.policy()? else { return Ok(ExitCode::from(exit::FAILED)) };
         query.ask(&policy)?
     } else {
-        block_on(client::post(&asking.socket, "/v1/verify", &query.to_json()))?
+        block_on::<VerifyAnswer>(client::post(&asking.socket, "/v1/verify", &query.to_json()))?
     };
+    answer.respell(asking.rule_names);
     terminal::answer(&match asking.output {
         OutputFormat::Json => serde_json::to_string_pretty(&answer)?,
         OutputFormat::Text => sentence(&answer),

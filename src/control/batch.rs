@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::verify::{Endpoint, QueryPort, SourcePortCuts, VerifyError, VerifyQuery};
 use crate::classifier::Policy;
 use crate::flow::UnknownWord;
-use crate::nsg::{PlatformTraffic, RuleProvenance, Verdict};
+use crate::nsg::{PlatformTraffic, RuleNameStyle, RuleProvenance, Verdict};
 
 /// How the lines are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +118,7 @@ fn invalid(field: &'static str, error: &UnknownWord) -> VerifyError {
 pub struct Batch<'a> {
     policy: &'a Policy,
     format: &'a BatchFormat,
+    names: RuleNameStyle,
     cuts: SourcePortCuts,
     /// What an answer says of a rule, by the address of its provenance, which the policy keeps alive.
     rules: HashMap<usize, Box<str>>,
@@ -126,8 +127,8 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// Makes an answerer.
     #[must_use]
-    pub fn new(policy: &'a Policy, format: &'a BatchFormat) -> Self {
-        Self { policy, format, cuts: SourcePortCuts::of(policy), rules: HashMap::new() }
+    pub fn new(policy: &'a Policy, format: &'a BatchFormat, names: RuleNameStyle) -> Self {
+        Self { policy, format, names, cuts: SourcePortCuts::of(policy), rules: HashMap::new() }
     }
 
     /// Appends the answers to whole lines, the first of which has this number. Empty lines have no answer. Returns
@@ -181,7 +182,9 @@ impl<'a> Batch<'a> {
         out.extend_from_slice(if is_json { b"\"" } else { b"," });
         match rule {
             Some(rule) => {
-                let render = || if is_json { json_rule(rule) } else { csv_rule(rule) };
+                let name = || rule.name_in(self.names);
+                let render =
+                    || if is_json { json_rule(rule, &name()) } else { csv_rule(rule, &name()) };
                 let text = self.rules.entry(Arc::as_ptr(rule).addr()).or_insert_with(render);
                 out.extend_from_slice(text.as_bytes());
             }
@@ -218,11 +221,11 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn json_rule(rule: &RuleProvenance) -> Box<str> {
+fn json_rule(rule: &RuleProvenance, name: &str) -> Box<str> {
     let text = |value: &str| serde_json::Value::from(value).to_string();
     format!(
         ",\"ruleName\":{},\"networkSecurityGroup\":{},\"layer\":\"{}\",\"priority\":{}",
-        text(&rule.azure_name()),
+        text(name),
         text(&rule.ruleset),
         rule.layer,
         rule.priority
@@ -230,9 +233,9 @@ fn json_rule(rule: &RuleProvenance) -> Box<str> {
     .into()
 }
 
-fn csv_rule(rule: &RuleProvenance) -> Box<str> {
-    let (name, group) = (rule.azure_name(), &rule.ruleset);
-    format!("{},{},{},{}", quoted(&name), quoted(group), rule.layer, rule.priority).into()
+fn csv_rule(rule: &RuleProvenance, name: &str) -> Box<str> {
+    let group = quoted(&rule.ruleset);
+    format!("{},{group},{},{}", quoted(name), rule.layer, rule.priority).into()
 }
 
 /// Quotes a value of CSV where it must be; line ends become blanks, so that an answer is one line.
@@ -260,7 +263,8 @@ mod tests {
     fn answers(format: &BatchFormat, lines: &str, first_line: u64) -> (String, u64) {
         let policy = policy();
         let mut out = Vec::new();
-        let failed = Batch::new(&policy, format).answer(lines.as_bytes(), first_line, &mut out);
+        let mut batch = Batch::new(&policy, format, RuleNameStyle::Azure);
+        let failed = batch.answer(lines.as_bytes(), first_line, &mut out);
         (String::from_utf8(out).unwrap(), failed)
     }
 

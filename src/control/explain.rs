@@ -13,7 +13,7 @@ use crate::classifier::{FieldsMet, LayerExplanation, Policy, RuleExplanation};
 use crate::flow::FiveTuple;
 use crate::nsg::{
     Access, AddressPrefix, AddressSet, AdminAccess, AppliedRules, Layer, LayerRule, Match,
-    RuleFields,
+    RuleFields, RuleNameStyle,
 };
 
 /// An answer with its reasons.
@@ -23,6 +23,9 @@ pub struct Explained {
     /// The answer, as without explanation.
     #[serde(flatten)]
     pub answer: VerifyAnswer,
+    /// The deciding rule, as network security group diagnostics and flow logs name it; absent where no rule applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnostics_rule_name: Option<String>,
     /// The layers in the order in which they were asked, up to the one that had the final word.
     pub layers: Vec<ExplainedLayer>,
     /// Of a Deny: the first rule that would have allowed the packet, had it met one more field.
@@ -48,6 +51,8 @@ pub struct ExplainedLayer {
 pub struct ExplainedRule {
     /// The rule, as IP flow verify names it.
     pub rule_name: String,
+    /// The rule, as network security group diagnostics and flow logs name it.
+    pub diagnostics_rule_name: String,
     /// Name of its group or collection.
     pub network_security_group: String,
     /// Its priority.
@@ -90,6 +95,8 @@ pub struct MatchedBy {
 pub struct NearestAllow {
     /// The rule, as IP flow verify names it.
     pub rule_name: String,
+    /// The rule, as network security group diagnostics and flow logs name it.
+    pub diagnostics_rule_name: String,
     /// Name of its group or collection.
     pub network_security_group: String,
     /// Its layer.
@@ -120,6 +127,19 @@ pub struct SameAnswer {
 }
 
 impl Explained {
+    /// Spells every `ruleName` in another style than IP flow verify's.
+    pub fn respell(&mut self, style: RuleNameStyle) {
+        self.answer.respell(style);
+        for layer in &mut self.layers {
+            for rule in &mut layer.rules {
+                rule.rule_name = style.respell(&rule.rule_name, layer.layer);
+            }
+        }
+        if let Some(nearest) = &mut self.nearest_allow {
+            nearest.rule_name = style.respell(&nearest.rule_name, nearest.layer);
+        }
+    }
+
     /// Answers a question and says why.
     ///
     /// # Errors
@@ -141,7 +161,10 @@ impl Explained {
         let layers = explanation.layers.iter().zip(&applied);
         let layers = layers.map(|(asked, layer)| explain_layer(asked, &layer.rules, &tuple, rules));
         let region = policy.region(direction, &tuple);
+        let deciding = answer.rule_name.as_deref().zip(answer.layer);
         Ok(Self {
+            diagnostics_rule_name: deciding
+                .map(|(name, layer)| RuleNameStyle::Diagnostics.respell(name, layer)),
             answer,
             layers: layers.collect(),
             nearest_allow,
@@ -165,6 +188,7 @@ fn explain_layer(
         let FieldsMet { protocol, source, source_port, destination, destination_port } = asked.met;
         ExplainedRule {
             rule_name: asked.rule.azure_name(),
+            diagnostics_rule_name: asked.rule.diagnostics_name(),
             network_security_group: asked.rule.ruleset.clone(),
             priority: asked.rule.priority.0,
             access: asked.access,
@@ -228,6 +252,7 @@ impl NearestAllow {
         let (field, expected, actual) = missed_field(asked.met, &rule.fields, tuple)?;
         would_help.then(|| Self {
             rule_name: asked.rule.azure_name(),
+            diagnostics_rule_name: asked.rule.diagnostics_name(),
             network_security_group: asked.rule.ruleset.clone(),
             layer: asked.rule.layer,
             field: field.to_owned(),

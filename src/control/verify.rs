@@ -19,7 +19,9 @@ pub(super) use self::source_ports::SourcePortCuts;
 
 use crate::classifier::Policy;
 use crate::flow::{Direction, FiveTuple, Ports, Protocol};
-use crate::nsg::{Access, Layer, PlatformEffect, PlatformTraffic, Verdict, assumptions, notes};
+use crate::nsg::{
+    Access, Layer, PlatformEffect, PlatformTraffic, RuleNameStyle, Verdict, assumptions, notes,
+};
 
 /// A well-formed question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -316,6 +318,13 @@ impl Remark {
 }
 
 impl VerifyAnswer {
+    /// Spells the rule's name in another style than IP flow verify's.
+    pub fn respell(&mut self, style: RuleNameStyle) {
+        if let (Some(name), Some(layer)) = (&mut self.rule_name, self.layer) {
+            *name = style.respell(name, layer);
+        }
+    }
+
     fn new(query: &VerifyQuery, verdict: &Verdict, policy: &Policy) -> Self {
         let rule = verdict.rule.as_deref();
         let (direction, tuple) = (query.direction, query.packet());

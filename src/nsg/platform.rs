@@ -4,14 +4,26 @@
 //! Source: Microsoft, *What is IP address 168.63.129.16*, *Network security groups overview* (platform considerations)
 //! and *Azure Virtual Network FAQ* (nsg-semantics.md section 6). Health probes, inbound from 168.63.129.16, are
 //! subject to the rules and are not here.
+//!
+//! # IPv6
+//!
+//! The documents say nothing of the link's own IPv6 traffic. Decided here:
+//!
+//! * ICMPv6 other than echo, to link-local multicast (`ff02::/16`) or with a link-local address (`fe80::/10`) on either
+//!   side, is how the link works: neighbour and router discovery (RFC 4861), multicast listener discovery (RFC 2710,
+//!   3810). Without it no IPv6 packet would ever be sent, so it is exempt. A tuple does not hold the ICMPv6 type;
+//!   neighbour discovery between two global addresses therefore can not be told from other ICMPv6 and is judged by
+//!   the rules alone.
+//! * `DHCPv6` is exempt as DHCP is: UDP between ports 546 and 547, from a link-local address (RFC 8415).
+//! * Other traffic to an IPv6 multicast address is not carried, as over IPv4.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
 use super::{AZURE_HOST_ADDRESS, RuleProvenance, WellKnownTag};
-use crate::flow::{Direction, FiveTuple, Protocol};
+use crate::flow::{Direction, FiveTuple, Ports, Protocol};
 
 /// The address of the instance metadata service.
 pub(super) const INSTANCE_METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -28,6 +40,8 @@ const GRE: Protocol = Protocol(47);
 const IP_IN_IP: Protocol = Protocol(4);
 const DHCP_SERVER_PORT: u16 = 67;
 const DHCP_CLIENT_PORT: u16 = 68;
+const DHCPV6_CLIENT_PORT: u16 = 546;
+const DHCPV6_SERVER_PORT: u16 = 547;
 /// UDP source port that Azure keeps for its hosts.
 const RESERVED_SOURCE_PORT: u16 = 65330;
 
@@ -43,11 +57,13 @@ pub enum PlatformTraffic {
     InstanceMetadata,
     /// Activation of Windows: tcp 1688 on the key management servers. Only rules that name `AzurePlatformLKM` touch it.
     Licensing,
-    /// DHCP between ports 68 and 67.
+    /// DHCP between ports 68 and 67, `DHCPv6` between ports 546 and 547.
     Dhcp,
+    /// ICMPv6 by which the nodes of a link find one another, their routers and the listeners of multicast groups.
+    NeighborDiscovery,
     /// To 255.255.255.255.
     Broadcast,
-    /// To an IPv4 multicast address.
+    /// To a multicast address.
     Multicast,
     /// GRE, or IP in IP.
     Tunnel,
@@ -75,6 +91,7 @@ impl PlatformTraffic {
             Self::InstanceMetadata => "instance_metadata",
             Self::Licensing => "licensing",
             Self::Dhcp => "dhcp",
+            Self::NeighborDiscovery => "neighbor_discovery",
             Self::Broadcast => "broadcast",
             Self::Multicast => "multicast",
             Self::Tunnel => "tunnel",
@@ -90,7 +107,8 @@ impl PlatformTraffic {
             | Self::Dns
             | Self::InstanceMetadata
             | Self::Licensing
-            | Self::Dhcp => PlatformEffect::Exempt,
+            | Self::Dhcp
+            | Self::NeighborDiscovery => PlatformEffect::Exempt,
             Self::Broadcast | Self::Multicast | Self::Tunnel | Self::ReservedPort => {
                 PlatformEffect::Unsupported
             }
@@ -107,7 +125,8 @@ impl PlatformTraffic {
         deciding: Option<&RuleProvenance>,
     ) -> Option<Self> {
         let is_targeted = |tag| deciding.is_some_and(|rule| rule.platform_tags.contains(&tag));
-        let by_itself = Self::dhcp(tuple).or_else(|| match direction {
+        let on_the_link = Self::dhcp(tuple).or_else(|| Self::neighbor_discovery(tuple));
+        let by_itself = on_the_link.or_else(|| match direction {
             Direction::Outbound => Self::service(tuple),
             Direction::Inbound => None,
         });
@@ -141,20 +160,36 @@ impl PlatformTraffic {
     }
 
     fn dhcp(tuple: &FiveTuple) -> Option<Self> {
+        if tuple.protocol != Protocol::UDP {
+            return None;
+        }
         let ports = (tuple.ports.source()?, tuple.ports.destination()?);
-        let is_dhcp = tuple.protocol == Protocol::UDP
-            && tuple.source.is_ipv4()
-            && matches!(
-                ports,
-                (DHCP_CLIENT_PORT, DHCP_SERVER_PORT) | (DHCP_SERVER_PORT, DHCP_CLIENT_PORT)
-            );
-        is_dhcp.then_some(Self::Dhcp)
+        let (client, server) = match tuple.source {
+            IpAddr::V4(_) => (DHCP_CLIENT_PORT, DHCP_SERVER_PORT),
+            IpAddr::V6(source) if source.is_unicast_link_local() => {
+                (DHCPV6_CLIENT_PORT, DHCPV6_SERVER_PORT)
+            }
+            IpAddr::V6(_) => return None,
+        };
+        (ports == (client, server) || ports == (server, client)).then_some(Self::Dhcp)
+    }
+
+    fn neighbor_discovery(tuple: &FiveTuple) -> Option<Self> {
+        let (IpAddr::V6(source), IpAddr::V6(destination)) = (tuple.source, tuple.destination)
+        else {
+            return None;
+        };
+        let is_on_the_link = is_link_local_multicast(destination)
+            || destination.is_unicast_link_local()
+            || (source.is_unicast_link_local() && !destination.is_multicast());
+        (tuple.protocol == Protocol::ICMPV6 && tuple.ports == Ports::Absent && is_on_the_link)
+            .then_some(Self::NeighborDiscovery)
     }
 
     fn unsupported(tuple: &FiveTuple) -> Option<Self> {
         match tuple.destination {
             IpAddr::V4(address) if address.is_broadcast() => return Some(Self::Broadcast),
-            IpAddr::V4(address) if address.is_multicast() => return Some(Self::Multicast),
+            address if address.is_multicast() => return Some(Self::Multicast),
             _ => {}
         }
         match tuple.protocol {
@@ -165,6 +200,11 @@ impl PlatformTraffic {
             _ => None,
         }
     }
+}
+
+/// Says whether an address is in `ff02::/16`.
+const fn is_link_local_multicast(address: Ipv6Addr) -> bool {
+    address.to_bits() >> 112 == 0xff02
 }
 
 impl PlatformEffect {
@@ -193,17 +233,18 @@ impl fmt::Display for PlatformEffect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::Ports;
 
     #[test]
     fn what_the_platform_handles_by_itself_is_told_from_probes_and_other_traffic() {
         use Direction::{Inbound, Outbound};
         use PlatformTraffic::{
-            Broadcast, Dhcp, Dns, InstanceMetadata, Licensing, Multicast, ReservedPort, Tunnel,
-            WireServer,
+            Broadcast, Dhcp, Dns, InstanceMetadata, Licensing, Multicast, NeighborDiscovery,
+            ReservedPort, Tunnel, WireServer,
         };
         const VM: &str = "10.0.1.4";
         const HOST: &str = "168.63.129.16";
+        const LINK: &str = "fe80::4";
+        const ROUTER: &str = "fe80::1";
         for (direction, protocol, source, destination, expected) in [
             (Outbound, 6, (VM, 50_000), (HOST, 80), Some(WireServer)),
             (Outbound, 6, (VM, 50_000), (HOST, 32526), Some(WireServer)),
@@ -225,17 +266,42 @@ mod tests {
             (Outbound, 6, (VM, 65330), ("10.0.1.5", 53), None),
             (Outbound, 47, (VM, 0), ("10.0.1.5", 0), Some(Tunnel)),
             (Outbound, 6, (VM, 50_000), ("10.0.1.5", 80), None),
+            (Outbound, 58, (LINK, 0), ("ff02::2", 0), Some(NeighborDiscovery)),
+            (Outbound, 58, ("::", 0), ("ff02::1:ff00:4", 0), Some(NeighborDiscovery)),
+            (Outbound, 58, (LINK, 0), ("ff02::16", 0), Some(NeighborDiscovery)),
+            (Inbound, 58, (ROUTER, 0), ("ff02::1", 0), Some(NeighborDiscovery)),
+            (Inbound, 58, (ROUTER, 0), ("fd00::4", 0), Some(NeighborDiscovery)),
+            (Outbound, 58, ("fd00::4", 0), (ROUTER, 0), Some(NeighborDiscovery)),
+            (Outbound, 58, ("fd00::4", 0), ("fd00::5", 0), None),
+            (Outbound, 58, (LINK, 0), ("ff05::1", 0), Some(Multicast)),
+            (Outbound, 17, (LINK, 5353), ("ff02::fb", 5353), Some(Multicast)),
+            (Outbound, 6, (LINK, 50_000), (ROUTER, 80), None),
+            (Outbound, 17, (LINK, 546), ("ff02::1:2", 547), Some(Dhcp)),
+            (Inbound, 17, (ROUTER, 547), (LINK, 546), Some(Dhcp)),
+            (Outbound, 17, ("fd00::4", 546), ("fd00::5", 547), None),
+            (Outbound, 17, (LINK, 68), ("ff02::1:2", 67), Some(Multicast)),
+            (Outbound, 17, (VM, 546), ("10.0.1.5", 547), None),
         ] {
             let tuple = FiveTuple {
                 protocol: Protocol(protocol),
                 source: source.0.parse().unwrap(),
                 destination: destination.0.parse().unwrap(),
                 ports: match protocol {
-                    47 => Ports::Absent,
+                    47 | 58 => Ports::Absent,
                     _ => Ports::Pair { source: source.1, destination: destination.1 },
                 },
             };
             assert_eq!(PlatformTraffic::of(direction, &tuple, None), expected, "{tuple}");
         }
+    }
+    #[test]
+    fn an_echo_on_the_link_is_judged_like_any_other() {
+        let echo = FiveTuple {
+            protocol: Protocol::ICMPV6,
+            source: "fe80::4".parse().unwrap(),
+            destination: "fe80::1".parse().unwrap(),
+            ports: Ports::Echo(7),
+        };
+        assert_eq!(PlatformTraffic::of(Direction::Outbound, &echo, None), None);
     }
 }

@@ -11,7 +11,7 @@
 //! | `security_rule.layer` | `subnet`, `nic`: where the group is bound; `admin`: a security admin rule | with a rule |
 //! | `security_rule.priority` | number | with a rule |
 //! | `security_rule.default` | `true` for one of the six default rules | with a rule |
-//! | `platform.traffic` | what Azure handles by itself: `wire_server`, `dns`, `instance_metadata`, `licensing`, `dhcp`, `broadcast`, `multicast`, `tunnel`, `reserved_port` | of such traffic |
+//! | `platform.traffic` | what Azure handles by itself: `wire_server`, `dns`, `instance_metadata`, `licensing`, `dhcp`, `neighbor_discovery`, `broadcast`, `multicast`, `tunnel`, `reserved_port` | of such traffic |
 //! | `platform.effect` | what becomes of it whatever the rules say: `exempt` (it passes), `unsupported` (no virtual network carries it) | of such traffic |
 //! | `network.transport` | `tcp`, `udp`, `icmp`, `icmpv6`, `esp`, `ah`, else the protocol's number as a string | always |
 //! | `network.type` | `ipv4`, `ipv6` | always |

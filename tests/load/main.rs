@@ -11,6 +11,7 @@
 mod admin;
 mod arm_template;
 mod azure_files;
+mod diagnostics;
 mod effective;
 mod joining;
 mod membership;
