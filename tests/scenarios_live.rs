@@ -265,12 +265,12 @@ fn five_tuple(text: &str) -> FiveTuple {
     let (protocol, ends) = text.split_once(' ').unwrap();
     let (source, destination) = ends.split_once(" -> ").unwrap();
     let protocol: Protocol = protocol.parse().unwrap();
-    let end = |text: &str| match text.parse::<IpAddr>() {
-        Ok(address) => (address, None),
-        Err(_) => {
+    let end = |text: &str| {
+        let alone = text.parse::<IpAddr>().map(|address| (address, None));
+        alone.unwrap_or_else(|_| {
             let socket: SocketAddr = text.parse().unwrap();
             (socket.ip(), Some(socket.port()))
-        }
+        })
     };
     let ((source, from), (destination, to)) = (end(source), end(destination));
     let ports = from

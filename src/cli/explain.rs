@@ -1,7 +1,7 @@
 //! `nsgwatch explain`: why the rules answer a question as they do, with or without a running agent.
 
+use std::mem;
 use std::process::ExitCode;
-use std::{iter, mem};
 
 use super::question::{Asking, Packet, sentence};
 use super::{OutputFormat, block_on, exit, terminal};
@@ -130,10 +130,8 @@ fn remark(title: &str, text: &str) -> String {
         line.push_str(&word);
     }
     lines.push(line);
-    let titles = [title].into_iter().chain(iter::repeat(""));
-    let rows =
-        lines.iter().zip(titles).map(|(line, title)| format!("{title:TITLE_WIDTH$}{line}\n"));
-    rows.collect::<Vec<_>>().concat()
+    let separator = format!("\n{:TITLE_WIDTH$}", "");
+    format!("{title:TITLE_WIDTH$}{}\n", lines.join(&separator))
 }
 
 fn table(explained: &Explained) -> String {

@@ -127,10 +127,7 @@ mod tests {
         let error = read(Some(Path::new("/dev/zero"))).unwrap_err().to_string();
         assert_eq!(error, "/dev/zero: not a regular file");
         let error = read(Some(Path::new("/no/such.toml"))).unwrap_err().to_string();
-        assert!(
-            error.starts_with("can not open the configuration file /no/such.toml: "),
-            "{error}"
-        );
+        assert!(error.starts_with("/no/such.toml: can not open the file: No such file"), "{error}");
     }
 
     #[test]
