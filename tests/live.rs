@@ -414,6 +414,25 @@ fn on_the_loopback_every_packet_is_judged_once() {
 }
 
 #[test]
+fn a_reload_takes_the_prefixes_that_the_interface_is_connected_to_by_then() {
+    let Some(pair) = VethPair::create() else { return };
+    let none = Rules { subnet: None, nic: None };
+    let mut agent = Agent::start(&pair, VM_INTERFACE, &none, &[]);
+    let is_in_virtual_network = |agent: &Agent, prefix: &str| {
+        let status = agent.status();
+        status["rules"]["virtual_network"].as_array().unwrap().iter().any(|it| it == prefix)
+    };
+    assert!(!is_in_virtual_network(&agent, "10.9.0.0/24"));
+    pair.run_in(Side::Vm, &["ip", "address", "add", "10.9.0.4/24", "dev", VM_INTERFACE]);
+    agent.signal(Signal::SIGHUP);
+    agent.wait_until("the new prefix belongs to VirtualNetwork", |agent| {
+        is_in_virtual_network(agent, "10.9.0.0/24")
+    });
+    let addresses = &agent.status()["interface"]["addresses"];
+    assert!(addresses.as_array().unwrap().iter().any(|it| it == "10.9.0.4/24"), "{addresses}");
+}
+
+#[test]
 fn the_output_is_opened_again_after_it_was_moved_away() {
     let Some(pair) = VethPair::create() else { return };
     let none = Rules { subnet: None, nic: None };

@@ -1,14 +1,14 @@
 //! `nsgwatch run`: watches an interface until it is told to end.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{exit, terminal};
-use crate::config::{RunOptions, Settings};
+use crate::config::{self, DEFAULT_CONFIG, RunOptions, Settings};
 use crate::daemon::{self, DaemonError, Reload};
 
 const AFTER_HELP: &str = "\
@@ -47,7 +47,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
-    let reload = Reload { flags: arguments.options.clone(), config: arguments.config.clone() };
+    let config = config::file_in_use(arguments.config.clone(), Path::new(DEFAULT_CONFIG));
+    let reload = Reload { flags: arguments.options.clone(), config };
     let summary = Settings::load(&reload.flags, reload.config.as_deref())
         .map_err(DaemonError::from)
         .and_then(|settings| daemon::run(settings, &reload));

@@ -17,6 +17,13 @@ use crate::nsg::load::Unresolved;
 /// The largest configuration file, in bytes.
 const LARGEST_CONFIG: u64 = 1024 * 1024;
 
+/// Returns the configuration file that was named, else the default one where it is there. Whoever started with a
+/// file must find it again at a reload: without it, other rules than the intended ones would come in force.
+#[must_use]
+pub fn file_in_use(named: Option<PathBuf>, default: &Path) -> Option<PathBuf> {
+    named.or_else(|| default.exists().then(|| default.to_owned()))
+}
+
 /// Reads the file, or the one that is looked for where none is given; only that one may be missing.
 ///
 /// # Errors
@@ -128,6 +135,19 @@ mod tests {
         assert_eq!(error, "/dev/zero: not a regular file");
         let error = read(Some(Path::new("/no/such.toml"))).unwrap_err().to_string();
         assert!(error.starts_with("/no/such.toml: can not open the file: No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_was_in_use_and_is_gone_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let default = folder.path().join("nsgwatch.toml");
+        assert_eq!(file_in_use(None, &default), None);
+        assert_eq!(file_in_use(Some("a.toml".into()), &default), Some("a.toml".into()));
+        std::fs::write(&default, "nic-nsg = \"none\"\n").unwrap();
+        let config = file_in_use(None, &default);
+        read(config.as_deref()).unwrap();
+        std::fs::remove_file(&default).unwrap();
+        read(config.as_deref()).unwrap_err();
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod text_file;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::config_file::file_in_use;
 pub use self::options::{Format, Prefix, RuleOptions, RunOptions, Span};
 
 use crate::engine::{Limits, Timeouts};

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use super::capture_loop::{CaptureReport, Command};
 use super::clock::Clock;
 use super::{Reload, load_policy};
-use crate::capture::link::Interface;
+use crate::capture::link::{self, Interface};
 use crate::capture::ring::Waker;
 use crate::classifier::Policy;
 use crate::config::Settings;
@@ -179,6 +179,12 @@ impl Desk {
             tracing::warn!("settings other than the rules have changed; they take a restart");
         }
         let revision = self.policy.load().revision() + 1;
+        // Its addresses may have changed since. One that is away, or another of the same name, tells nothing.
+        if let Ok(interface) = link::find(&self.interface.name)
+            && interface.index == self.interface.index
+        {
+            self.interface = interface;
+        }
         let connected = self.interface.connected_prefixes();
         let policy = load_policy(&settings.rules, &connected, revision)
             .map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;

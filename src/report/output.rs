@@ -62,13 +62,13 @@ impl Output {
         Ok(Self { sink, file, torn: false })
     }
 
-    /// Opens the file at the path anew, after it was renamed. Where that fails the old one stays in use.
-    pub(super) fn reopen(&mut self) -> Result<(), ReportError> {
-        if let Sink::File(path) = &self.sink {
-            self.file = open_file(path)?;
-            self.torn = false;
-        }
-        Ok(())
+    /// Opens the file at the path anew, after it was renamed; `false` where there is no file. Where that fails the old
+    /// one stays in use.
+    pub(super) fn reopen(&mut self) -> Result<bool, ReportError> {
+        let Sink::File(path) = &self.sink else { return Ok(false) };
+        self.file = open_file(path)?;
+        self.torn = false;
+        Ok(true)
     }
 
     /// Writes whole lines, `count` of them. Returns how many are written, and the error that kept the others from it.

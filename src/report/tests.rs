@@ -388,6 +388,15 @@ fn a_renamed_file_is_left_complete_and_a_new_one_begun() {
 }
 
 #[test]
+fn standard_output_is_not_opened_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Sink::File(folder.path().join("flows.jsonl"));
+    for (sink, anew) in [(Sink::Stdout, false), (file, true)] {
+        assert_eq!(Output::open(sink).unwrap().reopen().unwrap(), anew);
+    }
+}
+
+#[test]
 fn a_file_that_can_not_be_opened_anew_stays_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("inner");

@@ -325,7 +325,8 @@ impl Writer {
     fn reopen(&mut self) {
         self.flush();
         match self.output.reopen() {
-            Ok(()) => tracing::info!("record file opened anew"),
+            Ok(true) => tracing::info!("record file opened anew"),
+            Ok(false) => {}
             Err(error) => tracing::warn!(%error, "the old record file stays in use"),
         }
     }
