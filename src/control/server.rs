@@ -1,8 +1,8 @@
 //! Answers questions on the Unix socket.
 //!
 //! In come connections, out go HTTP answers; every error is a body in Azure Resource Manager's shape. What a client
-//! can cost is bounded: body size, clients at once, time for a request's headers, time for an answer. A client
-//! beyond the limit is told so and let go.
+//! can cost is bounded: body size, clients at once, time for a request's headers, time for an answer
+//! to be made and to be read. A client beyond the limit is told so and let go.
 
 use std::fs;
 use std::io;
@@ -26,6 +26,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::explain::Explained;
 use super::verify::VerifyRequest;
@@ -41,8 +42,11 @@ pub struct Limits {
     pub clients: usize,
     /// Time for the headers of a request to arrive, idle time between two requests included.
     pub header_deadline: Duration,
-    /// Time from the headers to the whole answer.
+    /// Time from the headers until the answer is ready.
     pub answer_deadline: Duration,
+    /// Time after which a connection takes no further request, and once more as much for the client to read what
+    /// it was sent.
+    pub connection_deadline: Duration,
 }
 
 impl Default for Limits {
@@ -52,6 +56,7 @@ impl Default for Limits {
             clients: 64,
             header_deadline: Duration::from_secs(10),
             answer_deadline: Duration::from_secs(5),
+            connection_deadline: Duration::from_secs(30),
         }
     }
 }
@@ -188,16 +193,9 @@ impl Server {
                 continue;
             };
             counters.accepted.fetch_add(1, Ordering::Relaxed);
-            let service = TowerToHyperService::new(router.clone());
+            let router = router.clone();
             tokio::spawn(async move {
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(limits.header_deadline)
-                    .max_buf_size(64 * 1024)
-                    .serve_connection(TokioIo::new(stream), service);
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a client's connection ended early");
-                }
+                converse(stream, router, limits).await;
                 drop(permit);
             });
         }
@@ -232,6 +230,26 @@ fn remove_stale(path: &Path) -> Result<(), ServerError> {
     }
 }
 
+/// Answers one client until it goes away, has been idle for too long, or its time is over.
+async fn converse(stream: UnixStream, router: Router, limits: Limits) {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_deadline)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let mut done = timeout(limits.connection_deadline, connection.as_mut()).await;
+    if done.is_err() {
+        connection.as_mut().graceful_shutdown();
+        done = timeout(limits.connection_deadline, connection).await;
+    }
+    match done {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a client's connection ended early"),
+        Err(_) => tracing::debug!("a client did not read its answers and was let go"),
+    }
+}
+
 /// Tells a client that there are too many, and lets it finish its request: closing on unread bytes would take the
 /// answer away from it.
 async fn refuse(mut stream: UnixStream) {
@@ -248,7 +266,7 @@ async fn refuse(mut stream: UnixStream) {
         let mut request = stream.take(LARGEST_REFUSED);
         tokio::io::copy(&mut request, &mut tokio::io::sink()).await
     };
-    let _too_late = tokio::time::timeout(REFUSAL_DEADLINE, farewell).await;
+    let _too_late = timeout(REFUSAL_DEADLINE, farewell).await;
 }
 
 #[derive(Debug, Clone)]
@@ -271,7 +289,7 @@ fn router(sources: Sources, limits: Limits) -> Router {
 }
 
 async fn within_deadline(State(app): State<App>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(app.limits.answer_deadline, next.run(request)).await {
+    match timeout(app.limits.answer_deadline, next.run(request)).await {
         Ok(response) => response,
         Err(_) => error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the request took too long"),
     }
