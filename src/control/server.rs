@@ -4,10 +4,9 @@
 //! can cost is bounded: body size, clients at once, time for a request's headers, time for an answer
 //! to be made and to be read. A client beyond the limit is told so and let go.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+mod socket;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,6 +27,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+pub use self::socket::ServerError;
+
+use self::socket::Socket;
 use super::explain::Explained;
 use super::verify::VerifyRequest;
 use super::{ErrorBody, FlowsQuery, Question};
@@ -61,37 +63,6 @@ impl Default for Limits {
     }
 }
 
-/// Why the socket can not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// Something that is not a socket stands at the path.
-    #[error("{} exists and is not a socket; it is left alone: remove it or choose another --socket", .0.display())]
-    NotASocket(PathBuf),
-    /// Another program answers on the socket.
-    #[error("another program is listening on {}; stop it or choose another --socket", .0.display())]
-    InUse(PathBuf),
-    /// An operation on the path failed.
-    #[error("can not {operation} {}: {source}{}", .path.display(), hint(.source))]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "; run as root or choose a path of your own with --socket"
-        }
-        io::ErrorKind::NotFound => "; create the directory or choose another --socket",
-        _ => "",
-    }
-}
-
 /// How long a refused client is listened to, and how many bytes of it.
 const REFUSAL_DEADLINE: Duration = Duration::from_secs(1);
 const LARGEST_REFUSED: u64 = 64 * 1024;
@@ -118,12 +89,10 @@ pub struct Sources {
     pub counters: Arc<ServerCounters>,
 }
 
-/// A bound socket; the path is removed when this is dropped.
+/// A server with its socket bound; the path is removed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
-    listener: std::os::unix::net::UnixListener,
-    path: PathBuf,
-    inode: u64,
+    socket: Socket,
 }
 
 impl Server {
@@ -133,38 +102,17 @@ impl Server {
     /// # Errors
     /// Says what stands in the way and what to do.
     pub fn bind(path: &Path) -> Result<Self, ServerError> {
-        let io = |operation, source| ServerError::Io { operation, path: path.to_owned(), source };
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            match fs::create_dir(parent) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(ServerError::Io {
-                        operation: "create the directory",
-                        path: parent.to_owned(),
-                        source: error,
-                    });
-                }
-                _ => {}
-            }
-        }
-        remove_stale(path)?;
-        // The umask is the process's: no thread has been started yet when the socket is bound.
-        let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o117));
-        let bound = std::os::unix::net::UnixListener::bind(path);
-        nix::sys::stat::umask(before);
-        let listener = bound.map_err(|error| io("bind the socket", error))?;
-        listener.set_nonblocking(true).map_err(|error| io("prepare the socket", error))?;
-        let inode = fs::symlink_metadata(path).map_err(|error| io("look at", error))?.ino();
-        Ok(Self { listener, path: path.to_owned(), inode })
+        Socket::bind(path).map(|socket| Self { socket })
     }
 
     /// Accepts clients until the future is dropped.
     ///
     /// Returns only the error that kept it from starting.
     pub async fn serve(&self, sources: Sources, limits: Limits) -> ServerError {
-        let listener = match self.listener.try_clone().and_then(UnixListener::from_std) {
+        let listener = match self.socket.listener.try_clone().and_then(UnixListener::from_std) {
             Ok(listener) => listener,
             Err(source) => {
-                let path = self.path.clone();
+                let path = self.socket.path.clone();
                 return ServerError::Io { operation: "listen on", path, source };
             }
         };
@@ -199,34 +147,6 @@ impl Server {
                 drop(permit);
             });
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Only our own socket: a newer daemon may have put its own at the path.
-        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
-            let _gone = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn remove_stale(path: &Path) -> Result<(), ServerError> {
-    let io = |operation, source| ServerError::Io { operation, path: path.to_owned(), source };
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(io("look at", error)),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            Err(ServerError::NotASocket(path.to_owned()))
-        }
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => Err(ServerError::InUse(path.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(path).map_err(|error| io("remove the old socket", error))
-            }
-            // Neither answered nor refused: a socket of another kind, a stranger's, or one too busy to answer.
-            Err(error) => Err(io("find out who listens on", error)),
-        },
     }
 }
 
