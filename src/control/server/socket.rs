@@ -3,11 +3,21 @@
 //! In comes a path, out comes a listener that only its owner and group may connect to. Nothing of a stranger's is
 //! ever removed or replaced; nobody is answered here.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, socket};
+use nix::sys::stat::{Mode, fchmod};
+
+/// Who may connect: the owner and the group.
+const MODE: u32 = 0o660;
+/// Clients that may wait to be accepted.
+const WAITING_CLIENTS: i32 = 128;
 
 /// Why the socket can not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +75,10 @@ impl Socket {
             }
         }
         remove_stale(path)?;
-        // The umask is the process's: no thread has been started yet when the socket is bound.
-        let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o117));
-        let bound = UnixListener::bind(path);
-        nix::sys::stat::umask(before);
-        let listener = bound.map_err(|error| io("bind the socket", error))?;
-        listener.set_nonblocking(true).map_err(|error| io("prepare the socket", error))?;
+        let listener = listen(path).map_err(|errno| io("bind the socket", errno.into()))?;
+        // The umask may have taken bits away; this only gives them back.
+        fs::set_permissions(path, Permissions::from_mode(MODE))
+            .map_err(|error| io("open to its group", error))?;
         let inode = fs::symlink_metadata(path).map_err(|error| io("look at", error))?.ino();
         Ok(Self { listener, path: path.to_owned(), inode })
     }
@@ -83,6 +91,17 @@ impl Drop for Socket {
             let _gone = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Listens on a socket that never was open to more than [`MODE`] says: the kernel takes the mode of the path from
+/// the socket, and setting the umask instead would reach into other threads.
+fn listen(path: &Path) -> Result<UnixListener, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let listener = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    fchmod(&listener, Mode::from_bits_truncate(MODE))?;
+    bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
+    socket::listen(&listener, Backlog::new(WAITING_CLIENTS)?)?;
+    Ok(listener.into())
 }
 
 fn remove_stale(path: &Path) -> Result<(), ServerError> {
