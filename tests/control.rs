@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
@@ -186,6 +186,25 @@ fn a_body_that_never_comes_is_cut_off() {
         .write_all(b"POST /v1/verify HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 500\r\n\r\n{")
         .unwrap();
     assert_eq!(read_answer(&mut stream).0, 408);
+}
+
+#[test]
+fn a_client_that_never_reads_its_answers_gives_its_place_back() {
+    let running = Running::start(Limits {
+        clients: 1,
+        connection_deadline: Duration::from_millis(200),
+        ..Limits::default()
+    });
+    let mut deaf = running.connect();
+    deaf.set_nonblocking(true).unwrap();
+    let request = b"GET /v1/nothing HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    // Until the socket is full both ways: the server waits for room for an answer and so reads no further request.
+    let full = (0..1_000_000).find_map(|_| deaf.write_all(&request).err()).unwrap();
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    while running.get("/v1/flows").0 != 200 {
+        assert!(Instant::now() < deadline, "the place is not free again");
+    }
 }
 
 #[test]

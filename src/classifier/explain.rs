@@ -1,4 +1,7 @@
 //! Why a packet got its verdict: every rule that was asked, and which of its fields the packet met.
+//!
+//! In come the compiled rules and one packet, out go the rules as they were met, in order. The verdict is the one that
+//! `classify` gives: both read the same tables.
 
 use std::sync::Arc;
 

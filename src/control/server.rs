@@ -1,13 +1,12 @@
 //! Answers questions on the Unix socket.
 //!
 //! In come connections, out go HTTP answers; every error is a body in Azure Resource Manager's shape. What a client
-//! can cost is bounded: body size, clients at once, time for a request's headers, time for an answer. A client
-//! beyond the limit is told so and let go.
+//! can cost is bounded: body size, clients at once, time for a request's headers, time for an answer
+//! to be made and to be read. A client beyond the limit is told so and let go.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+mod socket;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,7 +25,11 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
+pub use self::socket::ServerError;
+
+use self::socket::Socket;
 use super::explain::Explained;
 use super::verify::VerifyRequest;
 use super::{ErrorBody, FlowsQuery, Question};
@@ -41,8 +44,11 @@ pub struct Limits {
     pub clients: usize,
     /// Time for the headers of a request to arrive, idle time between two requests included.
     pub header_deadline: Duration,
-    /// Time from the headers to the whole answer.
+    /// Time from the headers until the answer is ready.
     pub answer_deadline: Duration,
+    /// Time after which a connection takes no further request, and once more as much for the client to read what
+    /// it was sent.
+    pub connection_deadline: Duration,
 }
 
 impl Default for Limits {
@@ -52,38 +58,8 @@ impl Default for Limits {
             clients: 64,
             header_deadline: Duration::from_secs(10),
             answer_deadline: Duration::from_secs(5),
+            connection_deadline: Duration::from_secs(30),
         }
-    }
-}
-
-/// Why the socket can not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// Something that is not a socket stands at the path.
-    #[error("{} exists and is not a socket; it is left alone: remove it or choose another --socket", .0.display())]
-    NotASocket(PathBuf),
-    /// Another program answers on the socket.
-    #[error("another program is listening on {}; stop it or choose another --socket", .0.display())]
-    InUse(PathBuf),
-    /// An operation on the path failed.
-    #[error("can not {operation} {}: {source}{}", .path.display(), hint(.source))]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "; run as root or choose a path of your own with --socket"
-        }
-        io::ErrorKind::NotFound => "; create the directory or choose another --socket",
-        _ => "",
     }
 }
 
@@ -113,12 +89,10 @@ pub struct Sources {
     pub counters: Arc<ServerCounters>,
 }
 
-/// A bound socket; the path is removed when this is dropped.
+/// A server with its socket bound; the path is removed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
-    listener: std::os::unix::net::UnixListener,
-    path: PathBuf,
-    inode: u64,
+    socket: Socket,
 }
 
 impl Server {
@@ -128,38 +102,17 @@ impl Server {
     /// # Errors
     /// Says what stands in the way and what to do.
     pub fn bind(path: &Path) -> Result<Self, ServerError> {
-        let io = |operation, source| ServerError::Io { operation, path: path.to_owned(), source };
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            match fs::create_dir(parent) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(ServerError::Io {
-                        operation: "create the directory",
-                        path: parent.to_owned(),
-                        source: error,
-                    });
-                }
-                _ => {}
-            }
-        }
-        remove_stale(path)?;
-        // The umask is the process's: no thread has been started yet when the socket is bound.
-        let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o117));
-        let bound = std::os::unix::net::UnixListener::bind(path);
-        nix::sys::stat::umask(before);
-        let listener = bound.map_err(|error| io("bind the socket", error))?;
-        listener.set_nonblocking(true).map_err(|error| io("prepare the socket", error))?;
-        let inode = fs::symlink_metadata(path).map_err(|error| io("look at", error))?.ino();
-        Ok(Self { listener, path: path.to_owned(), inode })
+        Socket::bind(path).map(|socket| Self { socket })
     }
 
     /// Accepts clients until the future is dropped.
     ///
     /// Returns only the error that kept it from starting.
     pub async fn serve(&self, sources: Sources, limits: Limits) -> ServerError {
-        let listener = match self.listener.try_clone().and_then(UnixListener::from_std) {
+        let listener = match self.socket.listener.try_clone().and_then(UnixListener::from_std) {
             Ok(listener) => listener,
             Err(source) => {
-                let path = self.path.clone();
+                let path = self.socket.path.clone();
                 return ServerError::Io { operation: "listen on", path, source };
             }
         };
@@ -188,47 +141,32 @@ impl Server {
                 continue;
             };
             counters.accepted.fetch_add(1, Ordering::Relaxed);
-            let service = TowerToHyperService::new(router.clone());
+            let router = router.clone();
             tokio::spawn(async move {
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(limits.header_deadline)
-                    .max_buf_size(64 * 1024)
-                    .serve_connection(TokioIo::new(stream), service);
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a client's connection ended early");
-                }
+                converse(stream, router, limits).await;
                 drop(permit);
             });
         }
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Only our own socket: a newer daemon may have put its own at the path.
-        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
-            let _gone = fs::remove_file(&self.path);
-        }
+/// Answers one client until it goes away, has been idle for too long, or its time is over.
+async fn converse(stream: UnixStream, router: Router, limits: Limits) {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_deadline)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let mut done = timeout(limits.connection_deadline, connection.as_mut()).await;
+    if done.is_err() {
+        connection.as_mut().graceful_shutdown();
+        done = timeout(limits.connection_deadline, connection).await;
     }
-}
-
-fn remove_stale(path: &Path) -> Result<(), ServerError> {
-    let io = |operation, source| ServerError::Io { operation, path: path.to_owned(), source };
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(io("look at", error)),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            Err(ServerError::NotASocket(path.to_owned()))
-        }
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => Err(ServerError::InUse(path.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(path).map_err(|error| io("remove the old socket", error))
-            }
-            // Neither answered nor refused: a socket of another kind, a stranger's, or one too busy to answer.
-            Err(error) => Err(io("find out who listens on", error)),
-        },
+    match done {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a client's connection ended early"),
+        Err(_) => tracing::debug!("a client did not read its answers and was let go"),
     }
 }
 
@@ -248,7 +186,7 @@ async fn refuse(mut stream: UnixStream) {
         let mut request = stream.take(LARGEST_REFUSED);
         tokio::io::copy(&mut request, &mut tokio::io::sink()).await
     };
-    let _too_late = tokio::time::timeout(REFUSAL_DEADLINE, farewell).await;
+    let _too_late = timeout(REFUSAL_DEADLINE, farewell).await;
 }
 
 #[derive(Debug, Clone)]
@@ -271,7 +209,7 @@ fn router(sources: Sources, limits: Limits) -> Router {
 }
 
 async fn within_deadline(State(app): State<App>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(app.limits.answer_deadline, next.run(request)).await {
+    match timeout(app.limits.answer_deadline, next.run(request)).await {
         Ok(response) => response,
         Err(_) => error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", "the request took too long"),
     }

@@ -1,4 +1,6 @@
 //! A set of addresses of both families, as sorted ranges that do not touch.
+//!
+//! In come prefixes, out go answers about single addresses, and ranges for whoever compiles rules. No name is known here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

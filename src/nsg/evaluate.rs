@@ -1,4 +1,6 @@
 //! The meaning, on one screen. The oracle of every test; never optimised.
+//!
+//! In come the rules that apply and one packet, out goes the verdict. Knows no flow and no earlier packet.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,6 @@
 //! All rules that apply, layer after layer in the order in which Azure asks them, whatever kind of rule they are.
+//!
+//! In come applied rules, out go layers of rules that look alike; neither a packet nor a verdict is known here.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! What an operator should know of an answer that the rules alone do not say.
+//!
+//! In come the rules, the question and its verdict, out go notes in words; no note changes the verdict.
 
 use super::{Access, AppliedRules, Verdict};
 use crate::flow::{Direction, FiveTuple, Protocol};

@@ -1,4 +1,7 @@
 //! What a service tag's name stands for. Names compare in any letter case; an unknown name is never an empty set.
+//!
+//! In come the virtual network's prefixes and the tags of the published file that rules name; out go sets of addresses.
+//! Reads no file.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};

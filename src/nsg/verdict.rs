@@ -1,4 +1,6 @@
 //! The answer for one packet, and who gave it.
+//!
+//! Plain values: made by whoever judges, read by whoever tells of it. Nothing is decided here.
 
 use std::fmt;
 use std::str::FromStr;

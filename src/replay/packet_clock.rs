@@ -1,4 +1,6 @@
 //! The clock of a replay: the packets' own times, made to never go back.
+//!
+//! In come times as the file has them, in any order and however wrong; out go times that only grow.
 
 use crate::flow::Timestamp;
 

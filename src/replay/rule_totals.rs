@@ -1,4 +1,6 @@
 //! What each rule decided: flows, packets and bytes, summed up from the ends of flows.
+//!
+//! In come events, out goes one sum for each rule at the end. Keeps no flow.
 
 use std::collections::HashMap;
 use std::sync::Arc;

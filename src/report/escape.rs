@@ -1,4 +1,6 @@
 //! Makes text harmless for whoever reads a line: a program, a person, a terminal.
+//!
+//! In comes any text, out goes text that ends no line and drives no terminal. Never fails and never drops a character.
 
 use std::fmt::Write;
 

@@ -1,4 +1,7 @@
 //! A window of fixed size over the bytes of a file, whatever the file's size; gzip is taken off on the way.
+//!
+//! In comes something that can be read, out go slices of its bytes in order; what they mean is not known here. Memory is
+//! of fixed size whatever the file says, and an error of the system comes after the bytes that were read before it.
 
 use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read};

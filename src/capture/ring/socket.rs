@@ -1,4 +1,6 @@
 //! The packet socket: the system calls behind the ring that no crate wraps.
+//!
+//! In come settings and an interface, out comes a bound socket whose frames land in the ring. Reads no frame.
 
 #![expect(unsafe_code, reason = "packet socket options and addresses have no safe wrapper")]
 

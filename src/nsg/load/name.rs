@@ -1,4 +1,6 @@
 //! Names: Azure's grammar for groups and rules, and the nearest known name to a misspelled one.
+//!
+//! In come names as written, out go refusals and suggestions. Whether a name means anything is not known here.
 
 use super::error::{Refusal, is_unsafe_to_show, shown};
 
