@@ -59,7 +59,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     asking: Asking,
 
-    /// End with exit code 3 where the answer is Deny
+    /// End with exit code 3 where the answer is Deny, or Undecided
     #[arg(long)]
     exit_code: bool,
 }
@@ -107,6 +107,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         OutputFormat::Json => serde_json::to_string_pretty(&answer)?,
         OutputFormat::Text => sentence(&answer),
     })?;
-    let denied = arguments.exit_code && answer.access == Access::Deny;
-    Ok(if denied { ExitCode::from(exit::DENIED) } else { ExitCode::SUCCESS })
+    let not_allowed = arguments.exit_code && answer.access != Access::Allow;
+    Ok(if not_allowed { ExitCode::from(exit::DENIED) } else { ExitCode::SUCCESS })
 }

@@ -12,7 +12,9 @@ use ipnet::IpNet;
 use super::text_file::{self, Unreadable};
 use super::{Prefix, RuleOptions};
 use crate::nsg::NetworkSecurityGroup;
-use crate::nsg::load::{self, LoadError, LoadWarning, Loaded, Place, SourceFile, Sources};
+use crate::nsg::load::{
+    self, LoadError, LoadWarning, Loaded, Place, SourceFile, Sources, Unresolved,
+};
 
 /// The word that stands for "no group at all" in place of a file.
 pub const NO_GROUP: &str = "none";
@@ -128,8 +130,20 @@ impl Files {
             service_tags: self.tags.as_ref().map(source),
             virtual_network: options.virtual_network.as_deref().map(prefixes).unwrap_or_default(),
             internet: options.internet.as_deref().map(prefixes),
-            unresolved: options.unresolved.unwrap_or_default(),
+            // What a file that can not be read would have explained is not reported a second time.
+            unresolved: if self.explanations_are_missing(options) {
+                Unresolved::Undecided
+            } else {
+                options.unresolved.unwrap_or_default()
+            },
         }
+    }
+
+    fn explanations_are_missing(&self, options: &RuleOptions) -> bool {
+        let members = options.application_security_groups.as_ref().map_or(0, Vec::len);
+        (options.service_tags.is_some() && self.tags.is_none())
+            || (options.nic.is_some() && self.interface.is_none())
+            || self.members.len() < members
     }
 }
 
@@ -198,6 +212,18 @@ mod tests {
 
     fn messages(options: &RuleOptions) -> String {
         load(options, &[]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_tag_file_that_can_not_be_read_is_the_one_error() {
+        let options = RuleOptions {
+            nic_nsg: Some(
+                concat!(env!("CARGO_MANIFEST_DIR"), "/rules/locked-down-outbound.json").into(),
+            ),
+            service_tags: Some("/no/such/tags.json".into()),
+            ..RuleOptions::default()
+        };
+        assert_eq!(load(&options, &[]).unwrap_err().0.len(), 1);
     }
 
     #[test]

@@ -104,7 +104,9 @@ impl CaptureLoop {
     fn wait(&mut self, timeout: Duration) -> Result<Wake, DaemonError> {
         let wake = self.ring.wait(timeout).map_err(DaemonError::Capture)?;
         if wake == Wake::InterfaceDown {
-            tracing::warn!("the interface went down; waiting for it to come up again");
+            tracing::warn!(
+                "the interface went down: capture goes on when it is up again; if it was deleted, restart the agent"
+            );
         }
         Ok(wake)
     }

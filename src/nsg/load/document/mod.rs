@@ -150,6 +150,9 @@ impl SyntaxError {
 /// Reads a document. A byte order mark at the start is skipped.
 pub(super) fn parse(text: &str, format: Format) -> Result<Node, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim().is_empty() {
+        return Err(SyntaxError::new(Position::START, "the file is empty"));
+    }
     let root = match format {
         Format::Json => json::parse(text),
         Format::Yaml => yaml::parse(text),

@@ -47,7 +47,8 @@ fn plain_yaml_scalars_become_what_they_look_like() {
 #[test]
 fn what_is_not_plain_json_or_yaml_is_refused_at_its_place() {
     let cases = [
-        (Format::Json, "", 1, 1, "EOF"),
+        (Format::Json, " \n", 1, 1, "the file is empty"),
+        (Format::Yaml, "", 1, 1, "the file is empty"),
         (Format::Json, "{\n \"a\": 1,\n}", 3, 1, "key must be a string"),
         (Format::Json, "{\"a\": 1} // x", 1, 10, "trailing characters"),
         (Format::Json, "{'a': 1}", 1, 2, "key must be a string"),
