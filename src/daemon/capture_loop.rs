@@ -65,6 +65,8 @@ pub(super) struct CaptureLoop {
     packets: Vec<(Timestamp, Direction, Packet)>,
     events: Vec<Event>,
     next_tick_ns: u64,
+    /// Idle flows are left that the last tick had no time for.
+    more_to_expire: bool,
 }
 
 impl CaptureLoop {
@@ -83,13 +85,14 @@ impl CaptureLoop {
             packets: Vec::with_capacity(BATCH),
             events: Vec::new(),
             next_tick_ns: 0,
+            more_to_expire: false,
         }
     }
 
     /// Runs until it is told to stop, or until nobody is left who could tell it.
     pub(super) fn run(mut self) -> Result<CaptureReport, DaemonError> {
         loop {
-            self.wait(LONGEST_WAIT)?;
+            self.wait(if self.more_to_expire { Duration::ZERO } else { LONGEST_WAIT })?;
             let mut block = true;
             while block {
                 block = self.judge_block();
@@ -141,8 +144,9 @@ impl CaptureLoop {
     fn tick(&mut self) {
         let now = self.clock.read();
         if now.monotonic_ns >= self.next_tick_ns {
-            let more = self.engine.expire(now, &mut self.events);
-            self.next_tick_ns = if more { now.monotonic_ns } else { now.monotonic_ns + TICK_NS };
+            self.more_to_expire = self.engine.expire(now, &mut self.events);
+            let pause = if self.more_to_expire { 0 } else { TICK_NS };
+            self.next_tick_ns = now.monotonic_ns + pause;
             self.queue.send(&mut self.events);
         }
     }
