@@ -106,7 +106,8 @@ impl<C: Cell, const N: usize> Trie<C, N> {
     pub(super) fn find_v6(&self, address: u128) -> u32 {
         let Span { prefix, mask, outside, shift, floor } = self.span;
         let upper = upper_half(address);
-        let inside = self.start((upper & !mask) as usize >> shift);
+        let cell = usize::try_from((upper & !mask) >> shift).unwrap_or(usize::MAX);
+        let inside = self.start(cell);
         let start = select_unpredictable((upper ^ prefix) & mask == 0, inside, outside);
         let at = self.descend(start, upper, shift, floor);
         if at < self.classes { at } else { self.find_in_tail(at, address) }
