@@ -413,6 +413,37 @@ fn the_ends_of_the_address_space_and_adjacent_prefixes_fall_to_their_own_rules()
 }
 
 #[test]
+fn ipv6_prefixes_that_share_their_first_bits_do_not_catch_addresses_beside_them() {
+    let within_a_64 = [("2a01:1:2:3::8/125", "rule-100"), ("2a01:1:2:3::1/128", "rule-101")];
+    let down_to_56 = [("2a01:1:2:300::/56", "rule-100"), ("2a01:1:2:400::7/128", "rule-101")];
+    let far_apart = [("2a01:1:2:300::/56", "rule-100"), ("2a01:8000::/17", "rule-101")];
+    let at_the_end = [("ffff:fff0::/28", "rule-100"), ("fff0::/12", "rule-101")];
+    for networks in [within_a_64, down_to_56, far_apart, at_the_end] {
+        let networks = networks.map(|(network, name)| (network.parse::<IpNet>().unwrap(), name));
+        let rules = networks.iter().zip(100..).map(|((network, _), priority)| {
+            rule_from(priority, &[network.to_string().as_str()], Access::Allow)
+        });
+        let policy = compile(&nic_only(rules.collect()));
+        let ends =
+            networks.iter().flat_map(|(network, _)| [network.network(), network.broadcast()]);
+        for end in ends {
+            let IpAddr::V6(end) = end else { continue };
+            // Beside the ends, and with any one bit of an end turned.
+            let turned = (0..128).map(|bit| end.to_bits() ^ 1 << bit);
+            let beside =
+                [end.to_bits(), end.to_bits().wrapping_sub(1), end.to_bits().wrapping_add(1)];
+            for address in turned.chain(beside).map(Ipv6Addr::from_bits) {
+                let of_networks =
+                    networks.iter().find(|network| network.0.contains(&IpAddr::V6(address)));
+                let packet = tuple(6, &address.to_string(), &address.to_string(), 443);
+                let verdict = policy.classify(Direction::Inbound, &packet);
+                assert_eq!(rule_name(&verdict), of_networks.map(|network| network.1), "{address}");
+            }
+        }
+    }
+}
+
+#[test]
 fn ports_zero_and_65535_are_ports_and_a_packet_without_ports_is_neither() {
     let range = |first, last| PortSet::new(vec![PortRange { first, last }]).unwrap();
     let to = |priority, ports| SecurityRule {

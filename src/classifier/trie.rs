@@ -6,8 +6,13 @@
 //! blocks are stored once, and a cell takes 16 bits where the numbers fit.
 //!
 //! Small tables step 8 bits at a time, `N` = 256 (fewer steps), large ones 4 bits, `N` = 16 (less memory).
+//!
+//! IPv6 addresses are long, and rules tell them apart by some of their bits only: the root begins behind the bits
+//! that all prefixes share, and the steps end with the last bit at which one ends. That is a matter of the table, not
+//! of the packet.
 
 use std::hash::BuildHasher;
+use std::hint::select_unpredictable;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -28,19 +33,60 @@ pub(super) struct Trie<C, const N: usize> {
     blocks: Vec<[C; N]>,
     /// The blocks below this number are the classes.
     classes: u32,
-    /// What few IPv6 addresses need: the runs within one value of the upper 64 bits, where its cell has a number
-    /// beyond the blocks.
+    /// What few IPv6 addresses need: the runs within a cell of the last step, where it has a number beyond the blocks.
     tails: Vec<Tail>,
+    /// Which bits of IPv6 addresses are looked at.
+    span: Span,
 }
 
-/// Where runs begin within 2^64 addresses, and their classes.
-type Tail = Box<[(u64, u32)]>;
+/// Where runs begin, and their classes; the first one covers what lies before the others.
+type Tail = Box<[(u128, u32)]>;
+
+/// The bits of the upper half of IPv6 addresses that tell them apart. (Tails look at the lower half.)
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    /// What all prefixes begin with, in the bits of `mask`.
+    prefix: u64,
+    mask: u64,
+    /// The class of all addresses that begin otherwise.
+    outside: u32,
+    /// The bits below those of the root.
+    shift: u32,
+    /// The bits below those of the last step.
+    floor: u32,
+}
+
+impl Span {
+    /// Finds the bits that matter on a line, for a root of at most `root` bits and steps of `step` bits.
+    fn of(runs: &[(u128, u32)], root: u32, step: u32) -> Self {
+        let outside = runs.first().map_or(0, |run| run.1);
+        let comes_back = runs.last().is_some_and(|run| run.1 == outside);
+        let cuts = runs.get(1..).unwrap_or_default();
+        let (first, last) = match (cuts.first(), cuts.last()) {
+            (Some(first), Some(last)) if comes_back => {
+                (upper_half(first.0), upper_half(last.0 - 1))
+            }
+            _ => (0, u64::MAX),
+        };
+        let bits = u64::BITS - (first ^ last).leading_zeros();
+        let mask = u64::MAX.checked_shl(bits).unwrap_or(0);
+        let shift = bits.saturating_sub(root).next_multiple_of(step);
+        let zeros = cuts.iter().map(|cut| upper_half(cut.0).trailing_zeros()).min().unwrap_or(0);
+        let unused = zeros.min(shift) / step * step;
+        Self { prefix: first & mask, mask, outside, shift, floor: unused }
+    }
+
+    /// Returns the cells that the root needs.
+    fn root_cells(self) -> usize {
+        usize::try_from(!self.mask >> self.shift).unwrap_or(0) + 1
+    }
+}
 
 impl<C: Cell, const N: usize> Trie<C, N> {
     const STEP: u32 = N.trailing_zeros();
     /// The bits below those of the root: 8 bits for the root are a step of 8 bits, 16 save steps of 4 bits.
     const IPV4_SHIFT: u32 = if N == 256 { 24 } else { 16 };
-    const IPV6_SHIFT: u32 = 96 + Self::IPV4_SHIFT;
+    const IPV6_ROOT: u32 = 32 - Self::IPV4_SHIFT;
     const PORT_SHIFT: u32 = 8;
 
     /// Returns the class of an IPv4 address.
@@ -58,23 +104,26 @@ impl<C: Cell, const N: usize> Trie<C, N> {
     /// Returns the class of an IPv6 address. Walks the upper 64 bits; few addresses are told apart by the lower ones.
     #[inline]
     pub(super) fn find_v6(&self, address: u128) -> u32 {
-        let upper = (address >> 64) as u64;
-        let start = self.start((address >> Self::IPV6_SHIFT) as usize);
-        let at = self.descend(start, upper, Self::IPV6_SHIFT - 64);
-        if at < self.classes { at } else { self.find_in_tail(at, lower_half(address)) }
+        let Span { prefix, mask, outside, shift, floor } = self.span;
+        let upper = upper_half(address);
+        let cell = usize::try_from((upper & !mask) >> shift).unwrap_or(usize::MAX);
+        let inside = self.start(cell);
+        let start = select_unpredictable((upper ^ prefix) & mask == 0, inside, outside);
+        let at = self.descend(start, upper, shift, floor);
+        if at < self.classes { at } else { self.find_in_tail(at, address) }
     }
 
-    fn find_in_tail(&self, cell: u32, lower: u64) -> u32 {
+    fn find_in_tail(&self, cell: u32, address: u128) -> u32 {
         let tail = (cell as usize).checked_sub(self.blocks.len());
         let runs = tail.and_then(|tail| self.tails.get(tail)).map_or(&[][..], |runs| runs);
-        let begun = runs.partition_point(|&(begin, _)| begin <= lower);
+        let begun = runs.partition_point(|&(begin, _)| begin <= address);
         begun.checked_sub(1).and_then(|last| runs.get(last)).map_or(0, |&(_, class)| class)
     }
 
     #[inline]
     fn find(&self, value: u32, shift: u32) -> u32 {
         let start = self.start((value >> shift) as usize);
-        self.descend(start, u64::from(value), shift)
+        self.descend(start, u64::from(value), shift, 0)
     }
 
     #[inline]
@@ -82,12 +131,12 @@ impl<C: Cell, const N: usize> Trie<C, N> {
         self.root.get(index).map_or(0, |&cell| cell.into())
     }
 
-    /// Takes the steps for the bits below `shift`; the caller's constant, so that there is no loop left.
+    /// Takes the steps for the bits from `shift` down to `floor`: a number that is the same for every packet.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are looked at")]
-    fn descend(&self, start: u32, value: u64, shift: u32) -> u32 {
+    fn descend(&self, start: u32, value: u64, shift: u32, floor: u32) -> u32 {
         let (mut at, mut shift) = (start, shift);
-        while shift > 0 {
+        while shift > floor {
             shift -= Self::STEP;
             let cell = (value >> shift) as usize % N;
             let block = self.blocks.get(at as usize);
@@ -110,21 +159,36 @@ impl<const N: usize> Trie<u32, N> {
     pub(super) fn new(line: &Line) -> Self {
         if line.runs.len() <= 1 {
             // What is not there is class 0: the only one.
-            return Self { root: vec![], blocks: vec![], classes: 1, tails: vec![] };
+            return Self {
+                root: vec![],
+                blocks: vec![],
+                classes: 1,
+                tails: vec![],
+                span: Span::default(),
+            };
         }
-        let (shift, floor) = match line.last {
-            u128::MAX => (Self::IPV6_SHIFT, 64),
-            last if last == u32::MAX.into() => (Self::IPV4_SHIFT, 0),
-            _ => (Self::PORT_SHIFT, 0),
+        let mut span = Span::default();
+        let (cells, base, shift, floor) = match line.last {
+            u128::MAX => {
+                span = Span::of(&line.runs, Self::IPV6_ROOT, Self::STEP);
+                (span.root_cells(), u128::from(span.prefix) << 64, 64 + span.shift, 64 + span.floor)
+            }
+            last if last == u32::MAX.into() => {
+                (1 << (32 - Self::IPV4_SHIFT), 0, Self::IPV4_SHIFT, 0)
+            }
+            last => {
+                (usize::try_from(last >> Self::PORT_SHIFT).unwrap_or(0) + 1, 0, Self::PORT_SHIFT, 0)
+            }
         };
-        let (mut root, builder) = Builder::<N>::build(line, shift, floor);
+        let mut root = vec![0; cells];
+        let builder = Builder::<N>::build(line, &mut root, base, shift, floor);
         let Builder { mut blocks, tails, classes, .. } = builder;
         // Tails are numbered behind the blocks, now that it is known how many those are.
         let first_tail = u32::try_from(blocks.len()).unwrap_or(FIRST_TAIL);
         for cell in root.iter_mut().chain(blocks.as_flattened_mut()) {
             *cell = cell.checked_sub(FIRST_TAIL).map_or(*cell, |tail| first_tail + tail);
         }
-        Self { root, blocks, classes, tails }
+        Self { root, blocks, classes, tails, span }
     }
 
     /// Returns the same trie in cells of 16 bits; `None` where the numbers need more.
@@ -136,14 +200,14 @@ impl<const N: usize> Trie<u32, N> {
             blocks: self.blocks.iter().map(|block| block.map(narrow)).collect(),
             classes: self.classes,
             tails: self.tails.clone(),
+            span: self.span,
         })
     }
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
-fn lower_half(address: u128) -> u64 {
-    address as u64
+fn upper_half(address: u128) -> u64 {
+    (address >> 64) as u64
 }
 
 fn hash<const N: usize>(cells: &[u32; N]) -> u64 {
@@ -165,8 +229,8 @@ struct Builder<const N: usize> {
 }
 
 impl<const N: usize> Builder<N> {
-    /// Returns the cells of the root, each for 2^`shift` values, and the blocks.
-    fn build(line: &Line, shift: u32, floor: u32) -> (Vec<u32>, Self) {
+    /// Fills the cells of the root, each for 2^`shift` values from `base` on, and makes the blocks.
+    fn build(line: &Line, root: &mut [u32], base: u128, shift: u32, floor: u32) -> Self {
         let classes = line.runs.iter().map(|run| run.1 + 1).max().unwrap_or(0);
         let mut builder = Self {
             blocks: (0..classes).map(|class| [class; N]).collect(),
@@ -175,9 +239,8 @@ impl<const N: usize> Builder<N> {
             tails: Vec::new(),
             floor,
         };
-        let mut root = vec![0; usize::try_from(line.last >> shift).unwrap_or(0) + 1];
-        builder.fill(&mut root, &line.runs, 0, shift);
-        (root, builder)
+        builder.fill(root, &line.runs, base, shift);
+        builder
     }
 
     /// Fills the cells that stand side by side from `base` on, each for 2^`shift` values. The first run covers
@@ -212,7 +275,7 @@ impl<const N: usize> Builder<N> {
     /// Returns the number of the block for the 2^`shift` values from `base` on.
     fn block(&mut self, runs: &[(u128, u32)], base: u128, shift: u32) -> u32 {
         if shift == self.floor {
-            return self.tail(runs, base);
+            return self.tail(runs);
         }
         let shift = shift - N.trailing_zeros();
         let mut cells = [0; N];
@@ -231,9 +294,8 @@ impl<const N: usize> Builder<N> {
         }
     }
 
-    fn tail(&mut self, runs: &[(u128, u32)], base: u128) -> u32 {
-        let within = |&(begin, class): &(u128, u32)| (lower_half(begin.max(base)), class);
-        self.tails.push(runs.iter().map(within).collect());
+    fn tail(&mut self, runs: &[(u128, u32)]) -> u32 {
+        self.tails.push(runs.into());
         FIRST_TAIL + u32::try_from(self.tails.len() - 1).unwrap_or(0)
     }
 }

@@ -286,7 +286,7 @@ impl Engine {
         let asks_for_its_own =
             judgment.is_denial() && !judgment.reverse_denied && from_other_side && can_open(packet);
         if asks_for_its_own
-            && self.policy.classify(direction, &packet.tuple).access == Access::Allow
+            && self.policy.decide(direction, &packet.tuple).access() == Access::Allow
         {
             let was_denied = flow.is_denied();
             return Meeting::OpensAnother(if was_denied {
