@@ -1,6 +1,6 @@
 //! The command line: one file a subcommand, each a thin caller of the rooms.
 //!
-//! Exit codes: 0 done, 1 failed (invalid rules for `check`), 2 wrong usage, 3 Deny with `verify --exit-code`,
+//! Exit codes: 0 done, 1 failed (invalid rules for `check`), 2 wrong usage, 3 Deny or Undecided with `verify --exit-code`,
 //! 4 no agent reachable, 78 the agent can not start with this configuration.
 
 mod batch;
@@ -28,7 +28,7 @@ Examples:
   nsgwatch check web-nic.json web-subnet.json
   nsgwatch replay --local 10.0.0.4 --nic-nsg web-nic.json capture.pcapng
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Deny with `verify --exit-code`, 4 no agent reachable, \
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Deny or Undecided with `verify --exit-code`, 4 no agent reachable, \
 78 the agent can not start with this configuration.";
 
 /// Watches an interface and says of every flow which Azure network security rule allows or denies it.
