@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::{OutputFormat, exit, rules, terminal};
 use crate::capture::pcap::FileEnd;
 use crate::config::{Format, Prefix, RuleOptions, RunOptions, Settings, Span};
+use crate::daemon::record_format;
 use crate::replay::{Progress, Replay, Replayed, RuleTotal, Summary};
-use crate::report::{self, Output, RecordCounters, RecordQueue, RecordWriter, Sink, WriterHandle};
+use crate::report::{Output, RecordCounters, RecordQueue, RecordWriter, Sink, WriterHandle};
 
 const AFTER_HELP: &str = "\
 The same engine judges as live, by the packets' own times. Files may be pcap or pcapng, gzip or not, of any size, with \
@@ -152,12 +153,7 @@ fn open_records(
         None if arguments.records || arguments.output.is_some() => Sink::Stdout,
         None => return Ok(None),
     };
-    let at_terminal = sink == Sink::Stdout && io::stdout().is_terminal();
-    let format = match settings.format {
-        Some(Format::Text) => report::Format::Text { colour: at_terminal },
-        None if at_terminal => report::Format::Text { colour: true },
-        Some(Format::Json) | None => report::Format::Json,
-    };
+    let format = record_format(settings.format, &sink);
     let writer = RecordWriter {
         output: Output::open(sink)?,
         format,

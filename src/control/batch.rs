@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use super::verify::{Endpoint, QueryPort, SourcePortCuts, VerifyError, VerifyQuery};
 use crate::classifier::Policy;
-use crate::flow::UnknownWord;
 use crate::nsg::{PlatformTraffic, RuleNameStyle, RuleProvenance, Verdict};
 
 /// How the lines are written.
@@ -80,8 +79,8 @@ impl CsvHeader {
         let values = self.columns.map(|column| values.get(column).copied().unwrap_or_default());
         let [direction, protocol, local, local_port, remote, remote_port] = values;
         VerifyQuery::new(
-            direction.parse().map_err(|error| invalid("direction", &error))?,
-            protocol.parse().map_err(|error| invalid("protocol", &error))?,
+            direction.parse().map_err(|error| VerifyError::unknown_word("direction", &error))?,
+            protocol.parse().map_err(|error| VerifyError::unknown_word("protocol", &error))?,
             endpoint(("localIPAddress", local), ("localPort", local_port))?,
             endpoint(("remoteIPAddress", remote), ("remotePort", remote_port))?,
         )
@@ -104,13 +103,9 @@ fn endpoint(
     })?;
     let port = match port {
         "" => QueryPort::Any,
-        port => port.parse().map_err(|error| invalid(port_field, &error))?,
+        port => port.parse().map_err(|error| VerifyError::unknown_word(port_field, &error))?,
     };
     Ok(Endpoint { address, port })
-}
-
-fn invalid(field: &'static str, error: &UnknownWord) -> VerifyError {
-    VerifyError::Invalid { field, reason: error.to_string() }
 }
 
 /// Answers lines. Keeps what repeats, so that a line costs no allocation.

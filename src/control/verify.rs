@@ -18,7 +18,7 @@ pub use self::request::VerifyRequest;
 pub(super) use self::source_ports::SourcePortCuts;
 
 use crate::classifier::Policy;
-use crate::flow::{Direction, FiveTuple, Ports, Protocol};
+use crate::flow::{Direction, FiveTuple, Ports, Protocol, UnknownWord};
 use crate::nsg::{
     Access, Layer, PlatformEffect, PlatformTraffic, RuleNameStyle, Verdict, assumptions, notes,
 };
@@ -69,6 +69,11 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
+    /// A field holds a word that is none of its values.
+    pub(super) fn unknown_word(field: &'static str, error: &UnknownWord) -> Self {
+        Self::Invalid { field, reason: error.to_string() }
+    }
+
     /// Returns the word for the `code` of the error body.
     #[must_use]
     pub const fn code(&self) -> &'static str {

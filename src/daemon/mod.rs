@@ -140,7 +140,9 @@ pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> 
     let ring = Ring::open(&interface, &ring_settings(&settings))?;
     let waker = ring.waker();
     let server = Server::bind(&settings.socket)?;
-    let output = Output::open(settings.output.clone().map_or(Sink::Stdout, Sink::File))?;
+    let sink = settings.output.clone().map_or(Sink::Stdout, Sink::File);
+    let format = record_format(settings.format, &sink);
+    let output = Output::open(sink)?;
     privilege::drop_all()?;
 
     let policy = load_policy(&settings.rules, &interface.connected_prefixes(), 1)?;
@@ -148,7 +150,7 @@ pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> 
     let reader_gone = Arc::new(Notify::new());
     let (queue, writer) = RecordWriter {
         output,
-        format: record_format(&settings),
+        format,
         interface_name: interface.name.clone(),
         queue_limit: settings.record_queue as usize,
     }
@@ -207,9 +209,9 @@ fn ring_settings(settings: &Settings) -> RingSettings {
 }
 
 /// People at a terminal get text, programs get JSON, unless told otherwise.
-fn record_format(settings: &Settings) -> report::Format {
-    let at_terminal = settings.output.is_none() && io::stdout().is_terminal();
-    match settings.format {
+pub(crate) fn record_format(wanted: Option<Format>, sink: &Sink) -> report::Format {
+    let at_terminal = *sink == Sink::Stdout && io::stdout().is_terminal();
+    match wanted {
         Some(Format::Text) => report::Format::Text { colour: at_terminal },
         None if at_terminal => report::Format::Text { colour: true },
         Some(Format::Json) | None => report::Format::Json,

@@ -20,20 +20,6 @@ pub enum TcpStage {
     Reset,
 }
 
-impl TcpStage {
-    /// Returns the word used in answers.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Opening => "opening",
-            Self::Established => "established",
-            Self::Closing => "closing",
-            Self::Closed => "closed",
-            Self::Reset => "reset",
-        }
-    }
-}
-
 /// What was seen of a connection, one bit each; all clear for other protocols.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct TcpProgress(u8);

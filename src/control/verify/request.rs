@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Endpoint, QueryPort, VerifyError, VerifyQuery};
-use crate::flow::{Direction, Protocol, UnknownWord};
+use crate::flow::{Direction, Protocol};
 
 /// Azure's request body, before its fields are looked at. Ports may be strings or numbers. The two resource ids are
 /// accepted, so that a body written for Azure works unchanged, and mean nothing here: the agent knows one machine.
@@ -55,10 +55,11 @@ impl VerifyRequest {
 impl VerifyQuery {
     fn from_body(body: &RequestBody) -> Result<Self, VerifyError> {
         let protocol = word("protocol", body.protocol.as_ref())?;
-        let protocol: Protocol = protocol.parse().map_err(|error| invalid("protocol", &error))?;
+        let protocol: Protocol =
+            protocol.parse().map_err(|error| VerifyError::unknown_word("protocol", &error))?;
         let direction = word("direction", body.direction.as_ref())?;
         let direction: Direction =
-            direction.parse().map_err(|error| invalid("direction", &error))?;
+            direction.parse().map_err(|error| VerifyError::unknown_word("direction", &error))?;
         let address = |field, value: Option<&Value>| -> Result<IpAddr, VerifyError> {
             let text = word(field, value)?;
             text.parse().map_err(|_| VerifyError::Invalid {
@@ -70,7 +71,9 @@ impl VerifyQuery {
         let port = |field, value: Option<&Value>| match value {
             None if needs_ports => Err(VerifyError::Missing(field)),
             None => Ok(QueryPort::Any),
-            value => word(field, value)?.parse().map_err(|error| invalid(field, &error)),
+            value => word(field, value)?
+                .parse()
+                .map_err(|error| VerifyError::unknown_word(field, &error)),
         };
         let local = Endpoint {
             address: address("localIPAddress", body.local_ip_address.as_ref())?,
@@ -94,8 +97,4 @@ fn word(field: &'static str, value: Option<&Value>) -> Result<String, VerifyErro
             reason: format!("{other} is neither a string nor a number"),
         }),
     }
-}
-
-fn invalid(field: &'static str, error: &UnknownWord) -> VerifyError {
-    VerifyError::Invalid { field, reason: error.to_string() }
 }
