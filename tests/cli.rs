@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod committed;
+
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -180,14 +181,6 @@ fn a_configuration_is_checked_with_the_rule_files_it_names() {
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_named_beside_those_that_are() {
-    let output = nsgwatch(&["run", "--interface", "nosuchif0"]);
-    assert_eq!(output.status.code(), Some(1));
-    let error = stderr(&output);
-    assert!(error.contains("no interface is named `nosuchif0`") && error.contains("lo"), "{error}");
-}
-
-#[test]
 fn a_configuration_that_is_wrong_ends_the_agent_with_a_code_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("nsgwatch.toml");
@@ -244,20 +237,81 @@ fn an_error_says_its_cause_too_and_only_once() {
     );
 }
 
+const COMMANDS: [&str; 7] = ["run", "verify", "explain", "check", "replay", "status", "flows"];
+
 #[test]
-fn help_shows_examples_for_every_command_that_takes_options_together() {
-    for command in
-        [vec!["--help"], vec!["run", "--help"], vec!["verify", "--help"], vec!["check", "--help"]]
-    {
-        let output = nsgwatch(&command);
+fn help_is_as_committed_and_has_examples_and_exit_codes() {
+    for command in COMMANDS.map(Some).into_iter().chain([None]) {
+        let arguments: Vec<&str> = command.into_iter().chain(["--help"]).collect();
+        let output = nsgwatch(&arguments);
         assert_eq!(output.status.code(), Some(0));
-        assert!(stdout(&output).contains("Examples:\n  nsgwatch "), "{command:?}");
+        let help = stdout(&output);
+        let name = command.unwrap_or("nsgwatch");
+        assert!(help.contains("Examples:\n  nsgwatch "), "{name}: {help}");
+        assert!(help.contains("Exit codes: 0 "), "{name}: {help}");
+        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+        let help = help.join("\n") + "\n";
+        committed::assert_is(&format!("tests/golden/help/{name}.txt"), &help);
     }
 }
 
 #[test]
+fn main_outputs_are_as_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = folder.path().join("bad.yaml");
+    fs::write(&bad, "name: bad\nsecurityRules:\n  - {name: a, priority: 99, direction: Inbound}\n")
+        .unwrap();
+    let bad = bad.to_str().unwrap();
+    let question = ["inbound", "tcp", "10.0.1.4:22", "203.0.113.9:50211"];
+    for (golden, output) in [
+        ("verify.txt", ask_samples(question, &[])),
+        ("verify.json", ask_samples(question, &["-o", "json"])),
+        ("verify-coloured.txt", ask_samples(question, &["--color", "always"])),
+        ("check.txt", nsgwatch(&["check", bad])),
+        ("check.json", nsgwatch(&["check", bad, "-o", "json"])),
+    ] {
+        let text = format!("{}{}", stdout(&output), stderr(&output));
+        committed::assert_is(&format!("tests/golden/{golden}"), &text.replace(bad, "bad.yaml"));
+    }
+}
+
+#[test]
+fn the_environment_colours_answers_and_the_command_line_has_the_last_word() {
+    let colour = |variable: &str, more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_nsgwatch"))
+            .args(["verify", "--nic-nsg", "none", "--virtual-network", "10.0.0.0/16"])
+            .args(["--direction", "inbound", "--protocol", "tcp"])
+            .args(["--local", "10.0.1.4:22", "--remote", "203.0.113.9:1"])
+            .args(more)
+            .env(variable, "1")
+            .output()
+            .unwrap();
+        stdout(&output).starts_with("\x1b[32mAllow\x1b[0m")
+    };
+    assert!(!colour("OTHER", &[]));
+    assert!(colour("CLICOLOR_FORCE", &[]));
+    assert!(colour("NO_COLOR", &["--color", "always"]));
+    assert!(!colour("CLICOLOR_FORCE", &["--color", "never"]));
+}
+
+#[test]
+fn one_group_of_a_file_is_checked_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("two.json");
+    fs::write(&path, r#"[{"name":"a","securityRules":[]},{"name":"b","securityRules":[]}]"#)
+        .unwrap();
+    let path = path.to_str().unwrap();
+    for name in [path.to_owned(), format!("{path}#b"), format!("{path}#B")] {
+        assert_eq!(nsgwatch(&["check", &name]).status.code(), Some(0), "{name}");
+    }
+    let output = nsgwatch(&["check", &format!("{path}#c")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no network security group `c`; there are: a, b"));
+}
+
+#[test]
 fn help_breaks_lines_only_where_they_are_full() {
-    for command in ["run", "verify", "explain", "check", "replay", "status", "flows"] {
+    for command in COMMANDS {
         let help = stdout(&nsgwatch(&[command, "--help"]));
         let lines: Vec<&str> = help.lines().collect();
         for (line, next) in lines.iter().zip(lines.iter().skip(1)) {
@@ -276,7 +330,7 @@ fn every_option_of_run_is_a_key_of_the_configuration_file() {
         .lines()
         .filter_map(|line| line.trim_start().trim_start_matches("-i, ").strip_prefix("--"))
         .map(|rest| rest.split(' ').next().unwrap())
-        .filter(|option| !["config", "help"].contains(option))
+        .filter(|option| !["config", "help", "color"].contains(option))
         .collect();
     assert!(options.len() >= 14, "{options:?}");
     let folder = tempfile::tempdir().unwrap();
@@ -290,17 +344,30 @@ fn every_option_of_run_is_a_key_of_the_configuration_file() {
 
 #[test]
 fn a_reader_that_goes_away_ends_the_program_quietly() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_nsgwatch"))
-        .args(["check", "rules/database.yaml"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert_eq!(stderr(&output), "");
+    let question = "--virtual-network 10.0.0.0/16 --nic-nsg rules/web-tier-nic.json --direction inbound --protocol tcp \
+        --local 10.0.1.4:22 --remote 203.0.113.9:1";
+    for command in [
+        "check rules/database.yaml".to_owned(),
+        "check rules/database.yaml -o json".to_owned(),
+        format!("verify {question}"),
+        format!("explain {question}"),
+        "verify --nic-nsg none --virtual-network 10.0.0.0/16 --batch tests/golden/questions.csv"
+            .to_owned(),
+        "--help".to_owned(),
+        "run --help".to_owned(),
+    ] {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_nsgwatch"))
+            .args(command.split_whitespace())
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdout(Stdio::from(writer))
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
+        assert_eq!(stderr(&output), "", "{command}");
+    }
 }
 
 /// Answers questions on standard input under the rules of the samples.
@@ -378,8 +445,7 @@ fn assert_explained(golden: &str, arguments: &str) {
     let output = nsgwatch(&arguments);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let screen = stdout(&output);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(golden);
-    assert_eq!(screen, fs::read_to_string(path).unwrap(), "{golden} is another screen:\n{screen}");
+    committed::assert_is(&format!("tests/golden/{golden}"), &screen);
     assert!(screen.lines().all(|line| line.chars().count() <= 100), "{screen}");
 }
 

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use nsgwatch::classifier::Policy;
-use nsgwatch::control::server::{Limits, Server, ServerCounters, Sources};
+use nsgwatch::control::server::{Limits, Listen, Server, ServerCounters, Sources};
+use nsgwatch::control::watched::Watched;
 use nsgwatch::control::{FlowsAnswer, Question};
 use nsgwatch::nsg::{AppliedRules, NetworkSecurityGroup, ServiceTags};
 use serde_json::Value;
@@ -22,26 +24,39 @@ use tempfile::TempDir;
 const QUESTION: &str = r#"{"direction":"Inbound","protocol":"TCP","localPort":"22","remotePort":"*",
     "localIPAddress":"10.0.0.4","remoteIPAddress":"203.0.113.9"}"#;
 
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// What all paths of Azure's network resources begin with.
+const AZURE: &str = "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.Network";
+
 /// A server in a thread of its own, with a desk that knows no flow and never answers about its status.
 struct Running {
     folder: TempDir,
     counters: Arc<ServerCounters>,
+    address: SocketAddr,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Running {
     fn start(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let token_file = folder.path().join("token");
+        fs::write(&token_file, TOKEN).unwrap();
+        fs::set_permissions(&token_file, fs::Permissions::from_mode(0o600)).unwrap();
+        let listen = Listen { address: "127.0.0.1:0".parse().unwrap(), token_file };
         let server = Server::bind(&folder.path().join("agent.sock")).unwrap();
+        let server = server.listen(&listen).unwrap();
+        let address = server.address().unwrap();
         let rules = AppliedRules {
             nic: Some(NetworkSecurityGroup::with_defaults_only("nsg")),
             service_tags: ServiceTags::new(["10.0.0.0/16".parse().unwrap()]),
             ..AppliedRules::default()
         };
         let policy = Arc::new(ArcSwap::from_pointee(Policy::compile(rules, 3).unwrap()));
+        let interface = "eth0".to_owned();
+        let watched = [Watched { interface, addresses: ArcSwap::default(), policy }].into();
         let (questions, mut asked) = tokio::sync::mpsc::channel(4);
         let counters = Arc::<ServerCounters>::default();
-        let sources = Sources { policy, questions, counters: Arc::clone(&counters) };
+        let sources = Sources { watched, questions, counters: Arc::clone(&counters) };
         let (stop, mut stopped) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let runtime =
@@ -59,13 +74,13 @@ impl Running {
                                 let flows = vec![Value::from(query.limit)];
                                 reply.send(FlowsAnswer { more: false, flows }).unwrap();
                             }
-                            question @ Question::Status(_) => unanswered.push(question),
+                            question => unanswered.push(question),
                         },
                     }
                 }
             });
         });
-        Self { folder, counters, _stop: stop }
+        Self { folder, counters, address, _stop: stop }
     }
 
     fn socket(&self) -> PathBuf {
@@ -97,7 +112,7 @@ impl Running {
     }
 }
 
-fn read_answer(stream: &mut UnixStream) -> (u16, Value) {
+fn read_answer(stream: &mut impl Read) -> (u16, Value) {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let code = text.split(' ').nth(1).unwrap_or_else(|| panic!("no status line in {text:?}"));
@@ -126,6 +141,11 @@ fn every_error_has_the_shape_of_azure_resource_manager() {
         (running.post("/v1/verify", "{"), 400, "InvalidRequestContent"),
         (running.post("/v1/verify", "{}"), 400, "MissingParameter"),
         (running.post("/v1/verify", &QUESTION.replace("\"22\"", "\"x\"")), 400, "InvalidParameter"),
+        (
+            running.post("/v1/verify", &QUESTION.replace('{', "{\"interface\":\"eth7\",")),
+            400,
+            "InterfaceNotDetermined",
+        ),
         (running.post("/v1/verify", &" ".repeat(65 * 1024)), 413, "RequestContentTooLarge"),
         (running.post("/v1/verify", &"[".repeat(60_000)), 400, "InvalidRequestContent"),
     ] {
@@ -268,4 +288,200 @@ fn a_missing_directory_is_made_and_an_impossible_path_is_explained() {
     drop(server);
     let error = Server::bind(&folder.path().join("a/b/agent.sock")).unwrap_err().to_string();
     assert!(error.contains("create the directory"), "{error}");
+}
+
+#[test]
+fn a_client_of_the_loopback_address_needs_the_token_and_a_loopback_host() {
+    let running = Running::start(Limits::default());
+    let ask = |host: &str, token: &str| {
+        let mut stream = TcpStream::connect(running.address).unwrap();
+        let request = format!(
+            "GET /v1/flows HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let (code, body) = read_answer(&mut stream);
+        (code, body["error"]["code"].as_str().map(str::to_owned))
+    };
+    let own = running.address.to_string();
+    assert_eq!(ask(&own, TOKEN), (200, None));
+    assert_eq!(ask(&own, "wrong"), (401, Some("AuthenticationFailed".to_owned())));
+    assert_eq!(ask("evil.example", TOKEN), (421, Some("InvalidHostHeader".to_owned())));
+}
+
+#[test]
+fn an_old_connection_is_closed_behind_an_answer_that_says_so() {
+    let limits = Limits { connection_deadline: Duration::from_millis(300), ..Limits::default() };
+    let running = Running::start(limits);
+    let mut stream = running.connect();
+    let mut ask = || {
+        stream.write_all(b"GET /v1/flows HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let mut answer = [0; 4096];
+        let length = stream.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    };
+    let first = ask();
+    assert!(first.starts_with("HTTP/1.1 200") && !first.contains("connection: close"), "{first}");
+    std::thread::sleep(Duration::from_millis(350));
+    let second = ask();
+    assert!(second.starts_with("HTTP/1.1 200") && second.contains("connection: close"), "{second}");
+    let mut rest = Vec::new();
+    assert_eq!(stream.read_to_end(&mut rest).unwrap(), 0, "closed");
+}
+
+#[test]
+fn azures_routes_take_any_letter_case_and_answer_as_verify_does() {
+    let running = Running::start(Limits::default());
+    for path in [
+        format!("{AZURE}/networkWatchers/nw/ipFlowVerify?api-version=2025-03-01"),
+        format!("{AZURE}/networkWatchers/nw/ipFlowVerify").to_uppercase(),
+    ] {
+        let (code, answer) = running.post(&path, QUESTION);
+        let expected = serde_json::json!({
+            "access": "Deny", "ruleName": "defaultSecurityRules/DenyAllInBound", "ruleId": "",
+        });
+        assert_eq!((code, answer), (200, expected), "{path}");
+    }
+}
+
+#[test]
+fn azures_routes_refuse_in_azures_shape() {
+    let running = Running::start(Limits::default());
+    let diagnose = format!("{AZURE}/networkWatchers/nw/networkConfigurationDiagnostic");
+    let profile = |change: &str, to: &str| {
+        let body = diagnostic("10.0.0.0/24", "10.0.0.4", "22");
+        running.post(&diagnose, &body.replace(change, to))
+    };
+    let verify = format!("{AZURE}/networkWatchers/nw/ipFlowVerify");
+    for ((code, body), expected, word) in [
+        (running.get(&format!("{AZURE}/routeTables/rt")), 404, "InvalidResourceType"),
+        (running.get(&format!("{AZURE}/networkSecurityGroups/no")), 404, "ResourceNotFound"),
+        (running.get(&format!("{AZURE}/networkSecurityGroups/%ff")), 400, "InvalidResourceName"),
+        (running.get(&verify), 405, "MethodNotAllowed"),
+        (running.post(&verify, "{}"), 400, "MissingParameter"),
+        (
+            running.post(&verify, &QUESTION.replace('{', "{\"explain\":true,")),
+            400,
+            "InvalidRequestContent",
+        ),
+        (running.post(&verify, &" ".repeat(65 * 1024)), 413, "RequestContentTooLarge"),
+        (
+            running.post(&format!("{AZURE}/networkWatchers/nw/securityGroupView"), "{}"),
+            400,
+            "InvalidRequestContent",
+        ),
+        (profile("profiles", "profile"), 400, "InvalidRequestContent"),
+        (profile("10.0.0.0/24", "10.0.0.1/24"), 400, "InvalidParameter"),
+        (profile("10.0.0.0/24", "NoSuchTag"), 400, "InvalidParameter"),
+        (profile("10.0.0.0/24", "2001:db8::/32"), 400, "InvalidParameter"),
+        (profile("\"22\"", "\"90-80\""), 400, "InvalidParameter"),
+        (profile("TCP", "Icmp"), 400, "InvalidParameter"),
+        (profile("Inbound", "Sideways"), 400, "InvalidParameter"),
+    ] {
+        assert_eq!((code, body["error"]["code"].as_str()), (expected, Some(word)), "{body}");
+    }
+}
+
+fn diagnostic(source: &str, destination: &str, port: &str) -> String {
+    serde_json::json!({
+        "targetResourceId": "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/vm",
+        "profiles": [{
+            "direction": "Inbound", "protocol": "TCP", "source": source, "destination": destination,
+            "destinationPort": port,
+        }],
+    })
+    .to_string()
+}
+
+#[test]
+fn a_profile_gets_one_result_for_each_access_and_says_which_packets_show_it() {
+    let running = Running::start(Limits::default());
+    let path = format!("{AZURE}/networkWatchers/nw/networkConfigurationDiagnostic");
+    for (source, accesses, note) in [
+        ("10.0.0.0/24", vec!["Allow"], "all packets of this profile: Allow"),
+        ("VirtualNetwork", vec!["Allow"], "all packets of this profile: Allow"),
+        ("Internet", vec!["Deny"], "all packets of this profile: Deny"),
+        ("203.0.113.9", vec!["Deny"], "all packets of this profile: Deny"),
+        ("10.0.0.0/8", vec!["Deny", "Allow"], "some get Deny, others Allow"),
+        ("*", vec!["Deny", "Allow"], "some get Deny, others Allow"),
+    ] {
+        let (code, answer) = running.post(&path, &diagnostic(source, "10.0.0.4", "8000-8100"));
+        assert_eq!(code, 200, "{answer}");
+        let results = answer["results"].as_array().unwrap();
+        let found: Vec<_> = results
+            .iter()
+            .map(|result| {
+                assert_eq!(result["profile"]["source"], source);
+                assert_eq!(result["allPackets"], results.len() == 1);
+                assert!(result["note"].as_str().unwrap().contains(note), "{result}");
+                let result = &result["networkSecurityGroupResult"];
+                let access = &result["securityRuleAccessResult"];
+                let groups = result["evaluatedNetworkSecurityGroups"].as_array().unwrap();
+                assert_eq!(&groups.last().unwrap()["matchedRule"]["action"], access);
+                access.as_str().unwrap()
+            })
+            .collect();
+        assert_eq!(found, accesses, "{source}");
+    }
+}
+
+#[test]
+fn effective_rules_say_what_is_in_force_and_can_be_loaded_again() {
+    let running = Running::start(Limits::default());
+    let path = format!("{AZURE}/networkInterfaces/eth0/effectiveNetworkSecurityGroups");
+    let (code, answer) = running.post(&path, "");
+    assert_eq!(code, 200);
+    let rules = answer["value"][0]["effectiveSecurityRules"].as_array().unwrap();
+    assert_eq!(rules.len(), 6);
+    assert_eq!(rules[0]["name"], "defaultSecurityRules/AllowVnetInBound");
+    assert_eq!(rules[0]["expandedSourceAddressPrefix"][0], "10.0.0.0/16");
+    let file = running.folder.path().join("effective.json");
+    fs::write(&file, answer.to_string()).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_nsgwatch"))
+        .args([
+            "verify",
+            "--direction",
+            "inbound",
+            "--protocol",
+            "tcp",
+            "-o",
+            "json",
+            "--effective",
+        ])
+        .arg(&file)
+        .args(["--local", "10.0.0.4:22", "--remote", "10.0.9.9:50000"])
+        .output()
+        .unwrap();
+    let verdict: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(verdict["ruleName"], "defaultSecurityRules/AllowVnetInBound");
+}
+
+#[test]
+fn every_route_of_version_one_is_in_its_description() {
+    let running = Running::start(Limits::default());
+    let (code, document) = running.get("/v1/openapi.json");
+    assert_eq!((code, &document["openapi"]), (200, &Value::from("3.1.0")));
+    let source = include_str!("../src/control/server.rs");
+    let is_route = |text: &&str| text.starts_with("/v1/") && !text.contains(' ');
+    let mut routes: Vec<&str> = source.split('"').filter(is_route).collect();
+    assert!(routes.contains(&"/v1/verify"));
+    routes.push("/v1/openapi.json");
+    for route in routes {
+        assert!(document["paths"][route].is_object(), "{route} is not described");
+    }
+}
+
+#[test]
+fn a_query_that_can_not_be_read_is_explained_in_a_sentence() {
+    let running = Running::start(Limits::default());
+    for (query, message) in [
+        (
+            "colour=red",
+            "there is no parameter `colour`; /v1/flows takes `access`, `rule` and `limit`",
+        ),
+        ("limit=many", "the parameter `limit` can not be read: invalid digit found in string"),
+    ] {
+        let (_, body) = running.get(&format!("/v1/flows?{query}"));
+        assert_eq!(body["error"]["message"], message);
+    }
 }

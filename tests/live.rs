@@ -249,18 +249,20 @@ fn a_reload_during_traffic_changes_new_flows_only() {
     fs::write(agent.path("nic.json"), "{\"name\": \"nic-nsg\", \"securityRules\": [{}]}").unwrap();
     agent.signal(Signal::SIGHUP);
     agent.wait_until("the reload has failed", |agent| {
-        agent.status()["rules"]["last_reload"]["successful"] == false
+        agent.status()["last_reload"]["successful"] == false
     });
-    assert_eq!(agent.status()["rules"]["revision"], 1);
+    assert_eq!(agent.status()["interfaces"][0]["rules"]["revision"], 1);
     send(&senders[0], 5);
 
     fs::write(agent.path("nic.json"), deny.to_string()).unwrap();
     agent.signal(Signal::SIGHUP);
-    agent.wait_until("new rules are in force", |agent| agent.status()["rules"]["revision"] == 2);
+    agent.wait_until("new rules are in force", |agent| {
+        agent.status()["interfaces"][0]["rules"]["revision"] == 2
+    });
     send(&senders[0], 3);
     send(&senders[1], 4);
     agent.wait_until("the second flow is there", |agent| {
-        agent.status()["engine"]["verdicts"]["deny"].as_u64().unwrap() >= 1
+        agent.status()["interfaces"][0]["engine"]["verdicts"]["deny"].as_u64().unwrap() >= 1
     });
     let done = agent.stop();
     for (sender, access, name, packets) in
@@ -329,7 +331,7 @@ fn admin_rules_security_group_members_and_unknown_names_decide_about_real_traffi
         exchange_datagrams(&pair, Side::Outside, source, (vm, port).into(), packets, 1);
     }
     agent.wait_until("the last flow is there", |agent| {
-        agent.status()["engine"]["verdicts"]["undecided"] == 1
+        agent.status()["interfaces"][0]["engine"]["verdicts"]["undecided"] == 1
     });
     let undecided = agent.ask("flows", &["--access", "undecided", "--rule-names", "diagnostics"]);
     assert_eq!(undecided["flows"][0]["security_rule.name"], "UserRule_from-a-tag", "{undecided}");
@@ -386,9 +388,9 @@ fn the_socket_answers_what_the_same_rules_answer_without_an_agent() {
         assert_eq!(live, serde_json::from_slice::<Value>(&offline.stdout).unwrap(), "{question:?}");
     }
     let status = agent.status();
-    assert_eq!(status["interface"]["name"], VM_INTERFACE);
-    assert_eq!(status["rules"]["nic"]["name"], "nic-nsg");
-    assert_eq!(status["rules"]["subnet"], Value::Null);
+    assert_eq!(status["interfaces"][0]["name"], VM_INTERFACE);
+    assert_eq!(status["interfaces"][0]["rules"]["nic"]["name"], "nic-nsg");
+    assert_eq!(status["interfaces"][0]["rules"]["subnet"], Value::Null);
     agent.stop();
 }
 
@@ -411,25 +413,6 @@ fn on_the_loopback_every_packet_is_judged_once() {
     assert_eq!(packets.iter().sum::<u64>(), 6, "{end}");
     assert_eq!(end["access"], "Allow", "{end}");
     assert_eq!(end.get("security_rule.name"), None, "no group, so no rule: {end}");
-}
-
-#[test]
-fn a_reload_takes_the_prefixes_that_the_interface_is_connected_to_by_then() {
-    let Some(pair) = VethPair::create() else { return };
-    let none = Rules { subnet: None, nic: None };
-    let mut agent = Agent::start(&pair, VM_INTERFACE, &none, &[]);
-    let is_in_virtual_network = |agent: &Agent, prefix: &str| {
-        let status = agent.status();
-        status["rules"]["virtual_network"].as_array().unwrap().iter().any(|it| it == prefix)
-    };
-    assert!(!is_in_virtual_network(&agent, "10.9.0.0/24"));
-    pair.run_in(Side::Vm, &["ip", "address", "add", "10.9.0.4/24", "dev", VM_INTERFACE]);
-    agent.signal(Signal::SIGHUP);
-    agent.wait_until("the new prefix belongs to VirtualNetwork", |agent| {
-        is_in_virtual_network(agent, "10.9.0.0/24")
-    });
-    let addresses = &agent.status()["interface"]["addresses"];
-    assert!(addresses.as_array().unwrap().iter().any(|it| it == "10.9.0.4/24"), "{addresses}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The interfaces of this machine (of this network namespace): their names, addresses, and which one to watch.
 //!
-//! A name comes in, or nothing; an [`Interface`] value goes out, as it was at that moment. Nothing is kept.
+//! A name comes in, or nothing; an [`Interface`] value goes out, as it was at that moment. Nothing is kept but in
+//! [`Links`], which whoever looks for several interfaces keeps for that moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -70,13 +71,64 @@ fn is_link_local(address: IpAddr) -> bool {
 ///
 /// No such interface, or one whose frames are not understood.
 pub fn find(name: &str) -> Result<Interface, CaptureError> {
-    let interfaces = datalink::interfaces();
-    if let Some(interface) = interfaces.iter().find(|interface| interface.name == name) {
-        return describe(interface);
+    let links = Links::read()?;
+    if let Some(interface) = links.find(name)? {
+        return Ok(interface);
     }
-    let mut existing: Vec<_> = interfaces.into_iter().map(|it| it.name).collect();
-    existing.sort_unstable();
-    Err(CaptureError::NoSuchInterface { name: name.to_owned(), existing })
+    Err(CaptureError::NoSuchInterface { name: name.to_owned(), existing: links.names() })
+}
+
+/// All interfaces, as they were when they were read.
+#[derive(Debug)]
+pub struct Links {
+    interfaces: Vec<NetworkInterface>,
+    /// The kernel's ARPHRD numbers by name, which pnet does not tell.
+    hardware_types: HashMap<String, u16>,
+}
+
+impl Links {
+    /// Reads the interfaces that there are.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the query.
+    pub fn read() -> Result<Self, CaptureError> {
+        let entries = nix::ifaddrs::getifaddrs()
+            .map_err(|errno| CaptureError::from_errno("list the interfaces' addresses", errno))?;
+        let hardware_types = entries
+            .filter_map(|entry| {
+                Some((entry.interface_name, entry.address?.as_link_addr()?.hatype()))
+            })
+            .collect();
+        Ok(Self { interfaces: datalink::interfaces(), hardware_types })
+    }
+
+    /// Returns the names that there are, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.interfaces.iter().map(|it| it.name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Finds an interface by its name; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Its frames are not understood.
+    pub fn find(&self, name: &str) -> Result<Option<Interface>, CaptureError> {
+        let Some(interface) = self.interfaces.iter().find(|interface| interface.name == name)
+        else {
+            return Ok(None);
+        };
+        // Without a number it went away while the list was read.
+        let Some(&hardware_type) = self.hardware_types.get(name) else { return Ok(None) };
+        let link = link_type(hardware_type).ok_or_else(|| CaptureError::UnsupportedLink {
+            name: name.to_owned(),
+            hardware_type,
+        })?;
+        Ok(Some(describe(interface, link)))
+    }
 }
 
 /// Returns the interface of the default route: of IPv4 if there is one, else of IPv6; the lowest metric wins.
@@ -137,38 +189,21 @@ const fn is_usable(flags: u32) -> bool {
     flags & RTF_UP != 0 && flags & RTF_REJECT == 0
 }
 
-fn describe(interface: &NetworkInterface) -> Result<Interface, CaptureError> {
-    let name = interface.name.clone();
-    let hardware_type = hardware_type(&name)?;
-    let link = link_type(hardware_type)
-        .ok_or_else(|| CaptureError::UnsupportedLink { name: name.clone(), hardware_type })?;
+fn describe(interface: &NetworkInterface, link: LinkType) -> Interface {
     let addresses = interface
         .ips
         .iter()
         .filter_map(|network| IpNet::new(network.ip(), network.prefix()).ok())
         .collect();
-    Ok(Interface {
-        name,
+    Interface {
+        name: interface.name.clone(),
         index: interface.index,
         mac: interface.mac.map(|mac| mac.octets()),
         addresses,
         is_up: interface.is_up(),
         is_loopback: interface.is_loopback(),
         link,
-    })
-}
-
-/// Returns the kernel's ARPHRD number, which pnet does not tell.
-fn hardware_type(name: &str) -> Result<u16, CaptureError> {
-    let entries = nix::ifaddrs::getifaddrs()
-        .map_err(|errno| CaptureError::from_errno("list the interfaces' addresses", errno))?;
-    let mut types = entries
-        .filter(|entry| entry.interface_name == name)
-        .filter_map(|entry| Some(entry.address?.as_link_addr()?.hatype()));
-    types.next().ok_or_else(|| CaptureError::Io {
-        operation: format!("find out the hardware type of `{name}`"),
-        source: io::ErrorKind::NotFound.into(),
-    })
+    }
 }
 
 /// Says what the frames of an interface of this ARPHRD number begin with.

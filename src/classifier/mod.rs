@@ -31,6 +31,7 @@
 //! - `rows`: the AND, as straight-line code of a fixed width.
 //! - `table`: all of it together, for one direction.
 //! - `region`: how far around a packet the answer stays the same.
+//! - `packet_set`: every verdict that some packet of a set gets.
 //! - `explain`: reads the same rows to say which field of which rule did not match.
 
 mod addresses;
@@ -38,6 +39,7 @@ mod dimensions;
 mod explain;
 mod layers;
 mod packed;
+mod packet_set;
 mod region;
 mod rows;
 mod services;
@@ -49,12 +51,13 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use explain::{Explanation, FieldsMet, LayerExplanation, RuleExplanation};
+pub use packet_set::{PacketSet, SetVerdict, TooManyKinds};
 pub use region::Region;
 
 use crate::flow::{Direction, FiveTuple};
 use crate::nsg::{
-    Access, AddressPrefix, AppliedRules, Layer, LayerRule, RuleFields, RuleLayer, RuleProvenance,
-    Verdict,
+    Access, AddressPrefix, AdminAccess, AppliedRules, Layer, LayerRule, RuleFields, RuleLayer,
+    RuleProvenance, Verdict,
 };
 use layers::{Effect, Layers};
 use table::Table;
@@ -123,6 +126,12 @@ impl Decision {
         Effect::access(self.0 & 3)
     }
 
+    /// Returns the place of the deciding rule among [`Policy::deciders`]; `None` where no layer has an opinion.
+    #[must_use]
+    pub fn place(self) -> Option<usize> {
+        self.rule_bit()
+    }
+
     /// Returns the deciding rule's bit; `None` where no layer has an opinion.
     fn rule_bit(self) -> Option<usize> {
         (self.0 >> 2).checked_sub(1).map(|bit| bit as usize)
@@ -157,6 +166,21 @@ impl Policy {
     pub fn verdict(&self, direction: Direction, decision: Decision) -> Verdict {
         let rule = decision.rule_bit().and_then(|bit| self.direction(direction).rule(bit));
         Verdict { access: decision.access(), rule: rule.map(|(_, rule)| Arc::clone(rule)) }
+    }
+
+    /// Returns what can decide about packets of a direction, by [`Decision::place`], in the order of evaluation: a rule
+    /// and what it says, or `None` of what it says where the rule only may match, which stands right behind the rule
+    /// itself. Places between the layers belong to no rule.
+    pub fn deciders(
+        &self,
+        direction: Direction,
+    ) -> impl Iterator<Item = Option<(Option<AdminAccess>, &Arc<RuleProvenance>)>> {
+        self.direction(direction).rules.iter().map(|decider| {
+            decider.as_ref().map(|(effect, rule)| match effect {
+                Effect::Rule(access) => (Some(*access), rule),
+                Effect::Undecided => (None, rule),
+            })
+        })
     }
 
     /// Returns the number of this version.

@@ -8,6 +8,7 @@ use std::thread;
 
 use anyhow::anyhow;
 
+use super::progress::ProgressLine;
 use super::{exit, terminal};
 use crate::classifier::Policy;
 use crate::control::batch::{ANSWER_HEADER, Batch, BatchFormat, CsvHeader};
@@ -32,7 +33,12 @@ pub(super) fn run(path: &Path, policy: &Policy, names: RuleNameStyle) -> anyhow:
         Box::new(opened.map_err(|error| anyhow!("can not open {}: {error}", path.display()))?)
     };
     let source = BufReader::with_capacity(1 << 16, source);
-    match answer_all(source, policy, names, io::stdout().lock()) {
+    let mut line = ProgressLine::new(&[path.to_owned()], "questions");
+    let answered = answer_all(source, policy, names, io::stdout().lock(), |bytes, lines| {
+        line.show(bytes, lines);
+    });
+    line.clear();
+    match answered {
         Ok(0) => Ok(ExitCode::SUCCESS),
         Ok(failed) => {
             let lines = if failed == 1 { "line" } else { "lines" };
@@ -49,14 +55,15 @@ fn is_gone(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Returns how many lines could not be answered.
+/// Returns how many lines could not be answered; `show` is told how many bytes and lines are answered.
 fn answer_all(
     mut source: impl BufRead,
     policy: &Policy,
     names: RuleNameStyle,
     mut target: impl Write,
+    mut show: impl FnMut(u64, u64),
 ) -> anyhow::Result<u64> {
-    let mut next_line = 1;
+    let (mut next_line, mut bytes) = (1, 0);
     let is_json = source.fill_buf()?.trim_ascii_start().starts_with(b"{");
     let format = if is_json {
         BatchFormat::JsonLines
@@ -78,6 +85,7 @@ fn answer_all(
         while pieces.len() < cores
             && let Some(piece) = read_piece(&mut source, &mut next_line)?
         {
+            bytes += piece.lines.len() as u64;
             pieces.push(piece);
         }
         if pieces.is_empty() {
@@ -101,6 +109,7 @@ fn answer_all(
             target.write_all(out)?;
             out.clear();
         }
+        show(bytes, next_line - 1);
     }
 }
 
@@ -138,8 +147,14 @@ mod tests {
             writeln!(questions, "outbound,tcp,10.0.0.4,*,10.0.0.5,{}", number % 65_536).unwrap();
         }
         let mut answers = Vec::new();
-        let failed =
-            answer_all(questions.as_slice(), &policy, RuleNameStyle::Azure, &mut answers).unwrap();
+        let failed = answer_all(
+            questions.as_slice(),
+            &policy,
+            RuleNameStyle::Azure,
+            &mut answers,
+            |_, _| {},
+        )
+        .unwrap();
         let text = String::from_utf8(answers).unwrap();
         assert_eq!((failed, text.lines().count()), (0, lines + 1));
         for (line, number) in text.lines().skip(1).zip(2..) {
@@ -151,8 +166,9 @@ mod tests {
     fn a_line_without_end_is_refused_in_bounded_memory() {
         let policy = Policy::compile(AppliedRules::default(), 1).unwrap();
         let endless = io::repeat(b'{');
-        let error = answer_all(BufReader::new(endless), &policy, RuleNameStyle::Azure, Vec::new())
-            .unwrap_err();
+        let endless = BufReader::new(endless);
+        let error =
+            answer_all(endless, &policy, RuleNameStyle::Azure, Vec::new(), |_, _| {}).unwrap_err();
         assert!(error.to_string().contains("longer than 65536 bytes"), "{error}");
     }
 }

@@ -17,12 +17,15 @@ A file whose name ends with .toml is checked as a configuration file, together w
 Examples:
   nsgwatch check web-nic.json web-subnet.json
   nsgwatch check --service-tags ServiceTags_Public.json rules/*.json rules/*.yaml
-  nsgwatch check /etc/nsgwatch/nsgwatch.toml";
+  nsgwatch check all-groups.json#web
+  nsgwatch check /etc/nsgwatch/nsgwatch.toml
+
+Exit codes: 0 everything is valid (warnings included), 1 something is not, 2 wrong usage.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Files with rules or network interfaces, or configuration files
+    /// Files with rules or network interfaces, or configuration files; FILE#NAME is one group of a file
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
 
@@ -44,8 +47,8 @@ pub(super) struct Arguments {
     unresolved: Option<Unresolved>,
 
     /// How to print what is found
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: OutputFormat,
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
+    output_format: OutputFormat,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -66,14 +69,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for file in configurations {
         match Settings::load(&RunOptions::default(), Some(Path::new(file))) {
             Ok(settings) => {
-                let loaded = rule_files::load(&settings.rules, &[]);
-                found.add(loaded.map(|loaded| loaded.warnings));
+                for rules in settings.rule_sets() {
+                    let loaded = rule_files::load(rules, &[]);
+                    found.add(loaded.map(|loaded| loaded.warnings));
+                }
             }
             Err(error) => found.lines.push(error.to_string()),
         }
     }
     let valid = found.errors.is_empty() && found.lines.is_empty();
-    match arguments.output {
+    match arguments.output_format {
         OutputFormat::Json => {
             let mut errors: Vec<_> = found.errors.iter().map(|error| json!(error)).collect();
             errors.extend(found.lines.iter().map(|line| json!({ "message": line })));
@@ -83,6 +88,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         OutputFormat::Text => found.print(valid, arguments.files.len())?,
     }
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+}
+
+/// Adds what is not there yet: the rules of two interfaces may be in the same files.
+fn add_new<T: PartialEq>(known: &mut Vec<T>, found: Vec<T>) {
+    for one in found {
+        if !known.contains(&one) {
+            known.push(one);
+        }
+    }
 }
 
 /// What is wrong and what is unwise.
@@ -97,8 +111,8 @@ struct Found {
 impl Found {
     fn add(&mut self, result: Result<Vec<LoadWarning>, RuleFileErrors>) {
         match result {
-            Ok(warnings) => self.warnings.extend(warnings),
-            Err(RuleFileErrors(errors)) => self.errors.extend(errors),
+            Ok(warnings) => add_new(&mut self.warnings, warnings),
+            Err(RuleFileErrors(errors)) => add_new(&mut self.errors, errors),
         }
     }
 

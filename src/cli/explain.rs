@@ -4,6 +4,7 @@ use std::mem;
 use std::process::ExitCode;
 
 use super::question::{Asking, Packet, sentence};
+use super::terminal::Color;
 use super::{OutputFormat, block_on, exit, terminal};
 use crate::control::client;
 use crate::control::explain::{Explained, ExplainedRule, MatchedBy, NearestAllow};
@@ -17,9 +18,12 @@ stands where a field names a service tag or an application security group that n
 Deny the Allow that the packet missed by one field only; how far each field may be changed alone, \
 the others as asked, with the same answer; and the assumptions that the answer rests on.
 
-Example:
+Examples:
+  nsgwatch explain --direction inbound --protocol tcp --local 10.0.0.4:22 --remote 203.0.113.9:50211
   nsgwatch explain --nic-nsg web.json --virtual-network 10.0.0.0/16 \\
-      --direction inbound --protocol tcp --local 10.0.0.4:8443 --remote 203.0.113.9:50211";
+      --direction inbound --protocol tcp --local 10.0.0.4:8443 --remote 203.0.113.9:50211
+
+Exit codes: 0 answered, Deny included; 1 the rules are refused; 2 wrong usage; 4 no agent reachable.";
 
 /// Columns of the screen.
 const WIDTH: usize = 100;
@@ -38,7 +42,7 @@ pub(super) struct Arguments {
     asking: Asking,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCode> {
     let query = match arguments.packet.query() {
         Ok(query) => query,
         Err(error) => {
@@ -50,9 +54,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(exit::FAILED));
     };
     explained.respell(arguments.asking.rule_names);
-    terminal::answer(&match arguments.asking.output {
+    terminal::answer(&match arguments.asking.output_format {
         OutputFormat::Json => serde_json::to_string_pretty(&explained)?,
-        OutputFormat::Text => screen(&explained),
+        OutputFormat::Text => terminal::painted(&screen(&explained), color.on_stdout()),
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -62,14 +66,20 @@ fn ask(asking: &Asking, query: &VerifyQuery) -> anyhow::Result<Option<Explained>
         let policy = asking.policy()?;
         return Ok(policy.map(|policy| Explained::answer(query, &policy)).transpose()?);
     }
-    let mut body = query.to_json();
-    if let Some(body) = body.as_object_mut() {
-        body.insert("explain".to_owned(), true.into());
-    }
+    let body = question(asking.body(query));
     Ok(Some(block_on(client::post(&asking.socket, "/v1/verify", &body))?))
 }
 
-fn screen(explained: &Explained) -> String {
+/// Makes the body of the question why out of the one of the question what.
+pub(super) fn question(mut body: serde_json::Value) -> serde_json::Value {
+    if let Some(body) = body.as_object_mut() {
+        body.insert("explain".to_owned(), true.into());
+    }
+    body
+}
+
+/// Shows an answer in at most 100 columns.
+pub(super) fn screen(explained: &Explained) -> String {
     let mut text = format!("{}\n\n", sentence(&explained.answer));
     if !explained.layers.is_empty() {
         text.push_str(&table(explained));

@@ -7,12 +7,22 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::terminal::Color;
 use super::{OutputFormat, block_on, terminal};
 use crate::config::DEFAULT_SOCKET;
 use crate::control::{FlowsAnswer, FlowsQuery, client};
 use crate::nsg::{Access, Layer, RuleNameStyle};
 
+const AFTER_HELP: &str = "\
+Examples:
+  nsgwatch flows --access deny
+  nsgwatch flows --rule DenyAllInBound --limit 1000
+  nsgwatch flows -o json | jq '.flows[].\"source.address\"'
+
+Exit codes: 0 answered, 1 failed, 2 wrong usage, 4 no agent reachable.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
     /// Socket of the agent
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
@@ -32,8 +42,8 @@ pub(super) struct Arguments {
     limit: u64,
 
     /// How to print the answer
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: OutputFormat,
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
+    output_format: OutputFormat,
 
     /// How rules are named: azure (securityRules/x), diagnostics (`UserRule_x`) or bare (x)
     #[arg(long, value_name = "STYLE", default_value = "bare",
@@ -41,7 +51,7 @@ pub(super) struct Arguments {
     rule_names: RuleNameStyle,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCode> {
     let mut path = format!("/v1/flows?limit={}", arguments.limit);
     if let Some(access) = arguments.access {
         path.push_str("&access=");
@@ -55,9 +65,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for flow in &mut answer.flows {
         respell(flow, arguments.rule_names);
     }
-    terminal::answer(&match arguments.output {
+    terminal::answer(&match arguments.output_format {
         OutputFormat::Json => serde_json::to_string_pretty(&answer)?,
-        OutputFormat::Text => table(&answer),
+        OutputFormat::Text => terminal::painted(&table(&answer), color.on_stdout()),
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -74,7 +84,7 @@ fn respell(flow: &mut Value, style: RuleNameStyle) {
 }
 
 /// Appends a value to a query; what is not plain is written as `%XX`.
-fn push_escaped(path: &mut String, value: &str) {
+pub(super) fn push_escaped(path: &mut String, value: &str) {
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             path.push(char::from(byte));

@@ -5,20 +5,28 @@
 
 mod batch;
 mod check;
+mod colour;
 mod explain;
 mod flows;
+mod hits;
+mod logging;
+mod observe;
+mod progress;
 mod question;
+mod record;
 mod replay;
 mod rules;
 mod run;
 mod status;
 mod terminal;
+mod top;
 mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+use self::terminal::Color;
 use crate::control::client::ClientError;
 
 const AFTER_HELP: &str = "\
@@ -39,6 +47,16 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Deny or Undecided with `verify --
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
+
+    /// When text is coloured
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Global options"
+    )]
+    color: Color,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +77,12 @@ enum Command {
     Status(status::Arguments),
     /// List the flows that the running agent knows
     Flows(flows::Arguments),
+    /// List the rules in force, what they resolve to and what they have decided
+    Rules(hits::Arguments),
+    /// Show the records of the running agent, as they come
+    Observe(observe::Arguments),
+    /// Show a screen of what the running agent sees
+    Top(top::Arguments),
 }
 
 /// How a command prints its answer.
@@ -80,18 +104,27 @@ mod exit {
     pub(super) const CONFIGURATION: u8 = 78;
 }
 
+/// Returns the description of the command line, of which man pages and completions are made.
+#[must_use]
+pub fn command() -> clap::Command {
+    CommandLine::command()
+}
+
 /// Reads the command line, does what it says and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = CommandLine::parse().command;
+    let CommandLine { command, color } = CommandLine::parse();
     let done = match command {
-        Command::Run(arguments) => run::run(&arguments),
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments, color),
+        Command::Verify(arguments) => verify::run(&arguments, color),
+        Command::Explain(arguments) => explain::run(&arguments, color),
         Command::Check(arguments) => check::run(&arguments),
-        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments, color),
         Command::Status(arguments) => status::run(&arguments),
-        Command::Flows(arguments) => flows::run(&arguments),
+        Command::Flows(arguments) => flows::run(&arguments, color),
+        Command::Rules(arguments) => hits::run(&arguments),
+        Command::Observe(arguments) => observe::run(&arguments, color),
+        Command::Top(arguments) => top::run(&arguments, color),
     };
     done.unwrap_or_else(|error| {
         terminal::complain(&format!("error: {}", with_causes(&error)));

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use super::record::Record;
 use super::{OutputFormat, rules};
 use crate::capture::link;
 use crate::classifier::Policy;
@@ -32,6 +33,18 @@ pub(super) struct Packet {
 }
 
 impl Packet {
+    /// Makes the packet that opened a flow; `None` of a flow that nobody can ask about.
+    pub(super) fn of(record: &Record) -> Option<Self> {
+        let (source, destination) =
+            (record.source().parse().ok()?, record.destination().parse().ok()?);
+        let direction = record.direction.parse().ok()?;
+        let (local, remote) = match direction {
+            Direction::Inbound => (destination, source),
+            Direction::Outbound => (source, destination),
+        };
+        Some(Self { direction, protocol: record.transport.parse().ok()?, local, remote })
+    }
+
     /// Makes the question.
     pub(super) fn query(&self) -> Result<VerifyQuery, VerifyError> {
         VerifyQuery::new(self.direction, self.protocol, self.local, self.remote)
@@ -44,13 +57,17 @@ pub(super) struct Asking {
     #[command(flatten)]
     rules: RuleOptions,
 
+    /// Interface whose rules are asked [default: the one that has the local address, else the only one]
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
+
     /// Socket of the agent
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub(super) socket: PathBuf,
 
     /// How to print the answer
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub(super) output: OutputFormat,
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
+    pub(super) output_format: OutputFormat,
 
     /// How rules are named: azure (securityRules/x), diagnostics (`UserRule_x`) or bare (x)
     #[arg(long, value_name = "STYLE", default_value = "azure",
@@ -64,11 +81,23 @@ impl Asking {
         self.rules != RuleOptions::default()
     }
 
+    /// Writes the question to the agent.
+    pub(super) fn body(&self, query: &VerifyQuery) -> serde_json::Value {
+        let mut body = query.to_json();
+        if let (Some(name), Some(body)) = (&self.interface, body.as_object_mut()) {
+            body.insert("interface".to_owned(), name.as_str().into());
+        }
+        body
+    }
+
     /// Loads the rules that the options name; `None` where they are refused, which has been said.
     pub(super) fn policy(&self) -> anyhow::Result<Option<Policy>> {
         // As `run` takes them.
         rules::policy(&self.rules, || {
-            let interface = link::default_route();
+            let interface = match &self.interface {
+                Some(name) => link::find(name),
+                None => link::default_route(),
+            };
             interface.map(|interface| interface.connected_prefixes()).unwrap_or_default()
         })
     }

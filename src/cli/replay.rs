@@ -1,19 +1,19 @@
 //! `nsgwatch replay`: judges the packets of capture files, and sums up what each rule decided.
 
-use std::fs;
-use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
+use super::progress::ProgressLine;
+use super::terminal::Color;
 use super::{OutputFormat, exit, rules, terminal};
 use crate::capture::pcap::FileEnd;
 use crate::config::{Format, Prefix, RuleOptions, RunOptions, Settings, Span};
 use crate::daemon::record_format;
-use crate::replay::{Progress, Replay, Replayed, RuleTotal, Summary};
-use crate::report::{Output, RecordCounters, RecordQueue, RecordWriter, Sink, WriterHandle};
+use crate::replay::{Replay, Replayed, RuleTotal, Summary};
+use crate::report::{Hub, Output, RecordCounters, RecordQueue, RecordWriter, Sink, WriterHandle};
 
 const AFTER_HELP: &str = "\
 The same engine judges as live, by the packets' own times. Files may be pcap or pcapng, gzip or not, of any size, with \
@@ -32,12 +32,12 @@ Examples:
   nsgwatch replay --local 10.0.0.4 --virtual-network 10.0.0.0/16 --nic-nsg web-nic.json capture.pcap
   nsgwatch replay --nic-nsg web-nic.json --subnet-nsg web-subnet.json \\
       --output flows.jsonl day-*.pcapng.gz
-  tcpdump -i eth0 -w - -c 1000 | nsgwatch replay --local 10.0.0.4 --records -";
+  tcpdump -i eth0 -w - -c 1000 | nsgwatch replay --local 10.0.0.4 --records -
+
+Exit codes: 0 all was judged, 1 something was not, 2 wrong usage.";
 
 /// How long the last records may take to be written, if anybody reads them at all.
 const PATIENCE: Duration = Duration::from_hours(24 * 365);
-/// Time between two looks of the progress line.
-const SHOW_AFTER: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -54,7 +54,7 @@ pub(super) struct Arguments {
     local: Vec<Prefix>,
 
     /// Print the records of flows in place of the table
-    #[arg(long, conflicts_with = "table")]
+    #[arg(long, conflicts_with = "output_format")]
     records: bool,
 
     /// File to append records to; the table is printed all the same
@@ -67,7 +67,7 @@ pub(super) struct Arguments {
 
     /// How the table is printed; as JSON it is part of the line with the counters
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
-    table: OutputFormat,
+    output_format: OutputFormat,
 
     /// The interface that records name
     #[arg(long, value_name = "NAME", default_value = "replay", hide_short_help = true)]
@@ -121,13 +121,13 @@ struct LastLine<'a> {
     rules: Option<&'a [RuleTotal]>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCode> {
     let Some(policy) = rules::policy(&arguments.rules, Vec::new)? else {
         return Ok(ExitCode::from(exit::FAILED));
     };
     let settings = arguments.settings()?;
     let local: Vec<_> = arguments.local.iter().map(|prefix| prefix.0).collect();
-    let (queue, writer) = match open_records(arguments, &settings)? {
+    let (queue, writer) = match open_records(arguments, &settings, color)? {
         Some((queue, writer)) => (Some(queue), Some(writer)),
         None => (None, None),
     };
@@ -135,8 +135,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if local.is_empty() {
         terminal::complain(&format!("note: {}", replay.local_side()));
     }
-    let mut line = ProgressLine::new(&arguments.files);
-    let replayed = replay.run(&arguments.files, |progress| line.show(progress));
+    let mut line = ProgressLine::new(&arguments.files, "packets");
+    let replayed =
+        replay.run(&arguments.files, |progress| line.show(progress.bytes, progress.packets));
     line.clear();
     let replayed = replayed?;
     let records = writer.map(|writer| writer.finish(PATIENCE)).unwrap_or_default();
@@ -147,21 +148,24 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn open_records(
     arguments: &Arguments,
     settings: &Settings,
+    color: Color,
 ) -> anyhow::Result<Option<(RecordQueue, WriterHandle)>> {
     let sink = match &settings.output {
         Some(path) => Sink::File(path.clone()),
         None if arguments.records || arguments.output.is_some() => Sink::Stdout,
         None => return Ok(None),
     };
-    let format = record_format(settings.format, &sink);
+    let format = record_format(settings.format, &sink, color.on_stdout());
     let writer = RecordWriter {
         output: Output::open(sink)?,
         format,
-        interface_name: arguments.interface.clone(),
+        interface_names: vec![arguments.interface.clone()],
         queue_limit: settings.record_queue as usize,
+        hub: Hub::new(0, 0),
     };
     // The reader of standard output has gone away, as `head` does: there is nobody to go on for.
-    Ok(Some(writer.start(|| std::process::exit(0))?))
+    let (queues, writer) = writer.start(|| std::process::exit(0))?;
+    Ok(queues.into_iter().next().map(|queue| (queue, writer)))
 }
 
 fn print(
@@ -169,7 +173,7 @@ fn print(
     replayed: &Replayed,
     records: &RecordCounters,
 ) -> anyhow::Result<()> {
-    let as_json = arguments.table == OutputFormat::Json;
+    let as_json = arguments.output_format == OutputFormat::Json;
     let is_on_stdout = arguments.records || arguments.output.as_deref() == Some(Path::new("-"));
     if !as_json && !is_on_stdout {
         terminal::answer(&table(&replayed.rules))?;
@@ -232,78 +236,4 @@ fn verdict(replayed: &Replayed, records: &RecordCounters) -> ExitCode {
         terminal::complain(&format!("error: {lost} records could not be written"));
     }
     if is_incomplete { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS }
-}
-
-/// One line on a terminal that says how far it is; nothing where standard error is no terminal.
-struct ProgressLine {
-    is_shown: bool,
-    /// Bytes of all files, where all are regular files.
-    total: Option<u64>,
-    started: Instant,
-    last: Instant,
-}
-
-impl ProgressLine {
-    fn new(files: &[PathBuf]) -> Self {
-        let size = |path: &PathBuf| {
-            fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
-        };
-        let started = Instant::now();
-        Self {
-            is_shown: io::stderr().is_terminal(),
-            total: files.iter().map(size).sum(),
-            started,
-            last: started,
-        }
-    }
-
-    fn show(&mut self, progress: Progress) {
-        if !self.is_shown || self.last.elapsed() < SHOW_AFTER {
-            return;
-        }
-        self.last = Instant::now();
-        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-        let text = progress_text(progress, self.total, millis);
-        let _nobody_looks = write!(io::stderr().lock(), "\r\x1b[K{text}");
-    }
-
-    fn clear(&self) {
-        if self.is_shown {
-            let _nobody_looks = write!(io::stderr().lock(), "\r\x1b[K");
-        }
-    }
-}
-
-fn progress_text(progress: Progress, total: Option<u64>, millis: u64) -> String {
-    const WIDTH: u64 = 30;
-    let packets = progress.packets;
-    let rate = packets / millis;
-    let mebibytes = progress.bytes >> 20;
-    match total {
-        Some(total) if total > 0 => {
-            let done = progress.bytes.min(total);
-            let filled = usize::try_from(done * WIDTH / total).unwrap_or(0);
-            let empty = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(filled);
-            let (bar, rest) = ("#".repeat(filled), ".".repeat(empty));
-            let percent = done * 100 / total;
-            format!("[{bar}{rest}] {percent:3} %  {packets} packets, {rate}k a second")
-        }
-        _ => format!("{mebibytes} MiB, {packets} packets, {rate}k a second"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_progress_line_shows_the_share_where_the_size_is_known() {
-        let progress = Progress { bytes: 50 << 20, packets: 3_000_000 };
-        assert_eq!(
-            progress_text(progress, Some(100 << 20), 500),
-            "[###############...............]  50 %  3000000 packets, 6000k a second"
-        );
-        assert_eq!(progress_text(progress, None, 1000), "50 MiB, 3000000 packets, 3000k a second");
-        assert!(progress_text(progress, Some(1), 1).contains("100 %"));
-    }
 }

@@ -1,13 +1,10 @@
 //! `nsgwatch run`: watches an interface until it is told to end.
 
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
-
-use super::{exit, terminal};
+use super::terminal::Color;
+use super::{exit, logging, terminal};
 use crate::config::{self, DEFAULT_CONFIG, RunOptions, Settings};
 use crate::daemon::{self, DaemonError, Reload};
 
@@ -24,7 +21,9 @@ Examples:
   nsgwatch run --interface eth0 --nic-nsg web-nic.json --subnet-nsg web-subnet.json \\
       --virtual-network 10.0.0.0/16
   nsgwatch run --nic-nsg all-groups.json#web --service-tags ServiceTags_Public.json \\
-      --output flows.jsonl";
+      --output flows.jsonl
+
+Exit codes: 0 told to end, 1 failed, 2 wrong usage, 78 the configuration or the rules are refused.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -37,18 +36,11 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    // What is wrong in RUST_LOG is said on standard error, and left out.
-    let filter =
-        EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCode> {
+    logging::start(color);
     let config = config::file_in_use(arguments.config.clone(), Path::new(DEFAULT_CONFIG));
-    let reload = Reload { flags: arguments.options.clone(), config };
+    let coloured_stdout = color.on_stdout();
+    let reload = Reload { flags: arguments.options.clone(), config, coloured_stdout };
     let summary = Settings::load(&reload.flags, reload.config.as_deref())
         .map_err(DaemonError::from)
         .and_then(|settings| daemon::run(settings, &reload));

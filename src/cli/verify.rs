@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::question::{Asking, Packet, sentence};
+use super::terminal::Color;
 use super::{OutputFormat, batch, block_on, exit, terminal};
 use crate::control::client;
 use crate::control::verify::{Endpoint, VerifyAnswer};
@@ -53,7 +54,7 @@ pub(super) struct Arguments {
     /// order, each with the number of its line. A line that can not be answered gets an answer that says why, and
     /// the exit code is 1. Needs the rules as options
     #[arg(long, value_name = "FILE",
-          conflicts_with_all = ["direction", "protocol", "local", "remote", "exit_code", "output"])]
+          conflicts_with_all = ["direction", "protocol", "local", "remote", "exit_code", "output_format"])]
     batch: Option<PathBuf>,
 
     #[command(flatten)]
@@ -75,7 +76,7 @@ impl Arguments {
     }
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCode> {
     let asking = &arguments.asking;
     if let Some(file) = &arguments.batch {
         if !asking.is_offline() {
@@ -100,12 +101,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let Some(policy) = asking.policy()? else { return Ok(ExitCode::from(exit::FAILED)) };
         query.ask(&policy)?
     } else {
-        block_on::<VerifyAnswer>(client::post(&asking.socket, "/v1/verify", &query.to_json()))?
+        block_on::<VerifyAnswer>(client::post(&asking.socket, "/v1/verify", &asking.body(&query)))?
     };
     answer.respell(asking.rule_names);
-    terminal::answer(&match asking.output {
+    terminal::answer(&match asking.output_format {
         OutputFormat::Json => serde_json::to_string_pretty(&answer)?,
-        OutputFormat::Text => sentence(&answer),
+        OutputFormat::Text => terminal::painted(&sentence(&answer), color.on_stdout()),
     })?;
     let not_allowed = arguments.exit_code && answer.access != Access::Allow;
     Ok(if not_allowed { ExitCode::from(exit::DENIED) } else { ExitCode::SUCCESS })

@@ -4,10 +4,12 @@
 //! are taken from its own directory. Fills in no default and opens no other file.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::interfaces::Interfaces;
 use super::options::{Format, Prefix, RuleOptions, RunOptions, Span};
 use super::rule_files::NO_GROUP;
 use super::text_file::{self, Unreadable};
@@ -44,11 +46,12 @@ pub(super) fn read(given: Option<&Path>) -> Result<RunOptions, ConfigError> {
     }
 }
 
-/// The configuration file: the same names as on the command line, flat.
+/// The configuration file: the same names as on the command line, flat; the rules of single interfaces in tables.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct ConfigFile {
-    interface: Option<String>,
+    interface: Option<Interfaces>,
     nic_nsg: Option<String>,
     subnet_nsg: Option<String>,
     effective: Option<String>,
@@ -61,6 +64,8 @@ struct ConfigFile {
     internet: Option<Vec<Prefix>>,
     unresolved: Option<Unresolved>,
     socket: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    listen_token_file: Option<PathBuf>,
     output: Option<PathBuf>,
     format: Option<Format>,
     max_flows: Option<u32>,
@@ -76,31 +81,35 @@ struct ConfigFile {
 pub(super) fn parse(path: &Path, text: &str) -> Result<RunOptions, ConfigError> {
     let file: ConfigFile = toml::from_str(text).map_err(|error| {
         let (line, column) = place(text, error.span().map_or(0, |span| span.start));
-        let message = error.message().trim_end().replace('\n', ", ");
+        let message = on_one_line(error.message().trim_end());
         ConfigError::Invalid { path: path.to_owned(), line, column, message }
     })?;
     let directory = path.parent().unwrap_or(Path::new(""));
     let near = |relative: PathBuf| directory.join(relative);
-    let all_near = |files: Vec<PathBuf>| files.into_iter().map(near).collect();
-    let group_near = |group: String| {
-        if group == NO_GROUP { group } else { near(group.into()).display().to_string() }
+    let Interfaces { names, rules: of_interfaces } = file.interface.unwrap_or_default();
+    let rules = RuleOptions {
+        nic_nsg: file.nic_nsg,
+        subnet_nsg: file.subnet_nsg,
+        effective: file.effective,
+        admin_rules: file.admin_rules,
+        nic: file.nic,
+        application_security_groups: file.application_security_groups,
+        parameters: file.parameters,
+        service_tags: file.service_tags,
+        virtual_network: file.virtual_network,
+        internet: file.internet,
+        unresolved: file.unresolved,
     };
     Ok(RunOptions {
-        interface: file.interface,
-        rules: RuleOptions {
-            nic_nsg: file.nic_nsg.map(group_near),
-            subnet_nsg: file.subnet_nsg.map(group_near),
-            effective: file.effective.map(group_near),
-            admin_rules: file.admin_rules.map(all_near),
-            nic: file.nic.map(near),
-            application_security_groups: file.application_security_groups.map(all_near),
-            parameters: file.parameters.map(near),
-            service_tags: file.service_tags.map(near),
-            virtual_network: file.virtual_network,
-            internet: file.internet,
-            unresolved: file.unresolved,
-        },
+        interface: (!names.is_empty()).then_some(names),
+        rules: rules_near(directory, rules),
+        interface_rules: of_interfaces
+            .into_iter()
+            .map(|(name, rules)| (name, rules_near(directory, rules)))
+            .collect(),
         socket: file.socket.map(near),
+        listen: file.listen,
+        listen_token_file: file.listen_token_file.map(near),
         output: file.output.map(|path| if path == Path::new("-") { path } else { near(path) }),
         format: file.format,
         max_flows: file.max_flows,
@@ -113,6 +122,28 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<RunOptions, ConfigError> 
     })
 }
 
+/// Takes the paths of rules from the directory.
+fn rules_near(directory: &Path, rules: RuleOptions) -> RuleOptions {
+    let near = |relative: PathBuf| directory.join(relative);
+    let all_near = |files: Vec<PathBuf>| files.into_iter().map(near).collect();
+    let group_near = |group: String| {
+        if group == NO_GROUP { group } else { near(group.into()).display().to_string() }
+    };
+    RuleOptions {
+        nic_nsg: rules.nic_nsg.map(group_near),
+        subnet_nsg: rules.subnet_nsg.map(group_near),
+        effective: rules.effective.map(group_near),
+        admin_rules: rules.admin_rules.map(all_near),
+        nic: rules.nic.map(near),
+        application_security_groups: rules.application_security_groups.map(all_near),
+        parameters: rules.parameters.map(near),
+        service_tags: rules.service_tags.map(near),
+        virtual_network: rules.virtual_network,
+        internet: rules.internet,
+        unresolved: rules.unresolved,
+    }
+}
+
 /// Returns the line and the column, both from 1, of a place in the text given in bytes.
 fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
@@ -121,9 +152,55 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, column)
 }
 
+/// The message repeats what stands in the file: nothing in it may end the line or command a terminal.
+fn on_one_line(message: &str) -> String {
+    let mut safe = String::with_capacity(message.len());
+    for character in message.chars() {
+        match character {
+            '\n' => safe.push_str(", "),
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                safe.extend(character.escape_unicode());
+            }
+            character if character.is_control() => safe.extend(character.escape_unicode()),
+            character => safe.push(character),
+        }
+    }
+    safe
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The schema of the file, its keys explained as `run --help` does.
+    fn schema() -> serde_json::Value {
+        let mut schema = serde_json::to_value(schemars::schema_for!(ConfigFile)).unwrap();
+        let schema_fields = schema.as_object_mut().unwrap();
+        schema_fields.insert("title".to_owned(), "Configuration of nsgwatch".into());
+        schema_fields.remove("description");
+        let keys = schema_fields["properties"].as_object_mut().unwrap();
+        let options = <RunOptions as clap::Args>::augment_args(clap::Command::new("run"));
+        for option in options.get_arguments() {
+            let key = keys.get_mut(option.get_long().unwrap());
+            let key = key.unwrap_or_else(|| panic!("{option} is not in the file"));
+            key["description"] = option.get_help().unwrap().to_string().into();
+        }
+        assert!(keys.iter().all(|(_, key)| key.get("description").is_some()), "{keys:#?}");
+        schema
+    }
+
+    #[test]
+    fn the_committed_schema_is_that_of_the_file() {
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/schema/nsgwatch.toml.schema.json");
+        let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        if std::env::var_os("NSGWATCH_RENEW_GOLDEN").is_some() {
+            std::fs::write(path, text).unwrap();
+            return;
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == text, "run the tests with NSGWATCH_RENEW_GOLDEN=1 to renew {path}");
+    }
 
     fn parse(text: &str) -> Result<RunOptions, ConfigError> {
         super::parse(Path::new(DEFAULT_CONFIG), text)
@@ -170,6 +247,8 @@ mod tests {
             ("tcp-idle-timeout = \"soon\"\n", "1:20", "expected number at 0"),
             ("format = \"xml\"\n", "1:10", "unknown variant `xml`"),
             ("interface = \n", "1:13", "value"),
+            ("[interface.eth0]\nmax-flows = 5\n", "2:1", "unknown field `max-flows`"),
+            ("interface = 5\n", "1:13", "invalid type"),
             ("format = \"json\"\nformat = \"text\"\n", "2:1", "duplicate key"),
         ] {
             let error = parse(text).unwrap_err().to_string();

@@ -4,15 +4,18 @@
 //! in. Nothing here opens an interface, a socket or a thread.
 //!
 //! - `options`: what can be said, word by word.
-//! - `config_file`: the file that says it.
+//! - `config_file`: the file that says it; `interfaces`: the one value in it that has several forms.
 //! - [`rule_files`]: reads the files that the settings name.
 //! - `text_file`: reads one file, whatever stands at its path.
 
 mod config_file;
+mod interfaces;
 mod options;
 pub mod rule_files;
 mod text_file;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,6 +52,14 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
     },
+    /// An interface that can not be watched.
+    #[error("the interface `{name}` can not be watched: {reason}")]
+    Interface {
+        /// What was given.
+        name: String,
+        /// Why not, and what to do.
+        reason: &'static str,
+    },
     /// A value is outside of its bounds.
     #[error("{option} is {value}; it must be {expected}")]
     OutOfBounds {
@@ -59,17 +70,29 @@ pub enum ConfigError {
         /// What is possible.
         expected: &'static str,
     },
+    /// One of two options that need each other.
+    #[error("`{given}` needs `{missing}`")]
+    Alone {
+        /// The option that is there.
+        given: &'static str,
+        /// The option that is not.
+        missing: &'static str,
+    },
 }
 
 /// Everything the agent needs to know, every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Interface to watch; `None` means the one of the default route.
-    pub interface: Option<String>,
-    /// Which rules apply.
+    /// Interfaces to watch; none means the one of the default route.
+    pub interfaces: Vec<String>,
+    /// Which rules apply to an interface of which `interface_rules` says nothing.
     pub rules: RuleOptions,
+    /// Which rules apply to single interfaces, complete.
+    pub interface_rules: BTreeMap<String, RuleOptions>,
     /// The socket to answer on.
     pub socket: PathBuf,
+    /// A loopback address to answer on as well, and the file with its token.
+    pub listen: Option<(SocketAddr, PathBuf)>,
     /// The file to append records to; `None` is standard output.
     pub output: Option<PathBuf>,
     /// How records are written; `None` means that the output decides.
@@ -114,10 +137,30 @@ impl Settings {
             }
             value => Ok(value.unwrap_or(default)),
         };
+        let interfaces = options.interface.unwrap_or_default();
+        check_interfaces(&interfaces)?;
+        let complete = |(name, rules): (_, RuleOptions)| (name, rules.or(options.rules.clone()));
         Ok(Self {
-            interface: options.interface,
-            rules: options.rules,
+            interfaces,
+            interface_rules: options.interface_rules.into_iter().map(complete).collect(),
+            rules: options.rules.clone(),
             socket: options.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            listen: match (options.listen, options.listen_token_file) {
+                (None, None) => None,
+                (Some(address), Some(token_file)) => Some((address, token_file)),
+                (Some(_), None) => {
+                    return Err(ConfigError::Alone {
+                        given: "listen",
+                        missing: "listen-token-file",
+                    });
+                }
+                (None, Some(_)) => {
+                    return Err(ConfigError::Alone {
+                        given: "listen-token-file",
+                        missing: "listen",
+                    });
+                }
+            },
             output: options.output.filter(|path| path != Path::new("-")),
             format: options.format,
             max_flows: within(
@@ -144,6 +187,22 @@ impl Settings {
         })
     }
 
+    /// Returns which rules apply to an interface.
+    #[must_use]
+    pub fn rules_of(&self, interface: &str) -> &RuleOptions {
+        self.interface_rules.get(interface).unwrap_or(&self.rules)
+    }
+
+    /// Returns all that may apply: one for each interface that is named, or the one for whichever has the default
+    /// route.
+    #[must_use]
+    pub fn rule_sets(&self) -> Vec<&RuleOptions> {
+        if self.interfaces.is_empty() {
+            return vec![&self.rules];
+        }
+        self.interfaces.iter().map(|name| self.rules_of(name)).collect()
+    }
+
     /// Returns how much the engine may keep.
     #[must_use]
     pub fn limits(&self) -> Limits {
@@ -162,8 +221,39 @@ impl Settings {
     /// Says whether a change from these settings to the others takes a restart: everything but the rules does.
     #[must_use]
     pub fn needs_restart(&self, other: &Self) -> bool {
-        Self { rules: RuleOptions::default(), ..self.clone() }
-            != Self { rules: RuleOptions::default(), ..other.clone() }
+        let without_rules = |settings: &Self| Self {
+            rules: RuleOptions::default(),
+            interface_rules: BTreeMap::new(),
+            ..settings.clone()
+        };
+        without_rules(self) != without_rules(other)
+    }
+}
+
+/// The most interfaces that are watched: each takes a thread and a ring.
+const MOST_INTERFACES: usize = 32;
+
+fn check_interfaces(names: &[String]) -> Result<(), ConfigError> {
+    let refuse = |name: &str, reason| Err(ConfigError::Interface { name: name.to_owned(), reason });
+    let mut seen = BTreeSet::new();
+    for name in names {
+        match name.as_str() {
+            "any" => {
+                return refuse(
+                    name,
+                    "a set of rules belongs to one interface, and a capture of all of them tells neither whose \
+                     address is the local one nor which rules apply; name each interface with --interface",
+                );
+            }
+            "" => return refuse(name, "it has no name"),
+            _ if name.len() > 15 => return refuse(name, "a name has at most 15 bytes"),
+            _ if !seen.insert(name) => return refuse(name, "it is named twice"),
+            _ => {}
+        }
+    }
+    match names.get(MOST_INTERFACES) {
+        Some(name) => refuse(name, "at most 32 interfaces are watched at once"),
+        None => Ok(()),
     }
 }
 
@@ -178,7 +268,7 @@ mod tests {
     #[test]
     fn without_any_option_every_default_is_filled_in() {
         let settings = Settings::resolve(RunOptions::default()).unwrap();
-        assert_eq!(settings.interface, None);
+        assert!(settings.interfaces.is_empty());
         assert_eq!(settings.socket, Path::new(DEFAULT_SOCKET));
         assert_eq!(settings.max_flows, 262_144);
         assert_eq!(settings.tcp_idle_timeout, Duration::from_mins(4));
@@ -190,9 +280,9 @@ mod tests {
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         let file =
             parse("interface = \"eth0\"\nmax-flows = 10\nudp-idle-timeout = \"2m\"\n").unwrap();
-        let flags = RunOptions { interface: Some("eth1".into()), ..RunOptions::default() };
+        let flags = RunOptions { interface: Some(vec!["eth1".into()]), ..RunOptions::default() };
         let settings = Settings::resolve(flags.or(file)).unwrap();
-        assert_eq!(settings.interface.as_deref(), Some("eth1"));
+        assert_eq!(settings.interfaces, ["eth1"]);
         assert_eq!(settings.max_flows, 10);
         assert_eq!(settings.udp_idle_timeout, Duration::from_mins(2));
     }
@@ -201,6 +291,57 @@ mod tests {
     fn a_value_out_of_bounds_is_refused_with_the_bounds() {
         let error = Settings::resolve(parse("max-flows = 0\n").unwrap()).unwrap_err().to_string();
         assert_eq!(error, "max-flows is 0; it must be from 1 to 16777216");
+    }
+
+    #[test]
+    fn an_address_to_listen_on_and_its_token_need_each_other() {
+        for (text, expected) in [
+            ("listen = \"127.0.0.1:8123\"\n", "`listen` needs `listen-token-file`"),
+            ("listen-token-file = \"token\"\n", "`listen-token-file` needs `listen`"),
+        ] {
+            let error = Settings::resolve(parse(text).unwrap()).unwrap_err().to_string();
+            assert_eq!(error, expected);
+        }
+        let both = parse("listen = \"[::1]:8123\"\nlisten-token-file = \"token\"\n").unwrap();
+        let (address, file) = Settings::resolve(both).unwrap().listen.unwrap();
+        assert_eq!((address.port(), file.as_path()), (8123, Path::new("/etc/nsgwatch/token")));
+    }
+
+    #[test]
+    fn each_interface_has_the_rules_of_its_table_else_those_for_all() {
+        let file = "nic-nsg = \"all.json\"\nsubnet-nsg = \"none\"\n\
+            [interface.eth0]\nnic-nsg = \"web.json\"\n[interface.eth1]\n";
+        let settings =
+            |flags: RunOptions| Settings::resolve(flags.or(parse(file).unwrap())).unwrap();
+        let nic = |settings: &Settings, name| settings.rules_of(name).nic_nsg.clone().unwrap();
+        let from_file = settings(RunOptions::default());
+        assert_eq!(from_file.interfaces, ["eth0", "eth1"]);
+        assert_eq!(nic(&from_file, "eth0"), "/etc/nsgwatch/web.json");
+        assert_eq!(from_file.rules_of("eth0").subnet_nsg.as_deref(), Some("none"));
+        assert_eq!(nic(&from_file, "eth1"), "/etc/nsgwatch/all.json");
+        assert_eq!(nic(&from_file, "eth2"), "/etc/nsgwatch/all.json");
+        let rules = RuleOptions { nic_nsg: Some("flag.json".into()), ..RuleOptions::default() };
+        let flags =
+            RunOptions { interface: Some(vec!["eth0".into()]), rules, ..RunOptions::default() };
+        let with_flags = settings(flags);
+        assert_eq!(with_flags.interfaces, ["eth0"]);
+        assert_eq!(nic(&with_flags, "eth0"), "flag.json", "a flag wins over the file");
+    }
+
+    #[test]
+    fn interfaces_that_can_not_be_watched_are_refused_with_the_reason() {
+        for (text, reason) in [
+            (
+                "interface = \"any\"\n",
+                "`any` can not be watched: a set of rules belongs to one interface",
+            ),
+            ("interface = [\"eth0\", \"eth0\"]\n", "named twice"),
+            ("interface = \"a-name-far-too-long\"\n", "at most 15 bytes"),
+            ("interface = \"\"\n", "no name"),
+        ] {
+            let error = Settings::resolve(parse(text).unwrap()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! In come single words of a command line or of a configuration file, out go typed values, or what is wrong with one
 //! word. No option has a default here, so that two places can be joined; nothing here reads a file.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::nsg::load::Unresolved;
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// One JSON object a line, for programs.
@@ -26,8 +28,9 @@ pub enum Format {
 
 /// A time span: a number of seconds, or a number with a unit, as in `4m` or `500ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "SecondsOrText")]
-pub struct Span(pub Duration);
+pub struct Span(#[cfg_attr(test, schemars(with = "SecondsOrText"))] pub Duration);
 
 impl FromStr for Span {
     type Err = humantime::DurationError;
@@ -38,6 +41,7 @@ impl FromStr for Span {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 enum SecondsOrText {
     Seconds(u64),
@@ -57,8 +61,9 @@ impl TryFrom<SecondsOrText> for Span {
 
 /// An IP prefix; an address alone is a prefix of full length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "String")]
-pub struct Prefix(pub IpNet);
+pub struct Prefix(#[cfg_attr(test, schemars(with = "String"))] pub IpNet);
 
 impl FromStr for Prefix {
     type Err = String;
@@ -87,7 +92,9 @@ impl TryFrom<String> for Prefix {
 }
 
 /// Which rules apply: the same options for `run`, `verify` and `check`, on the command line and in the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct RuleOptions {
     /// Network security group of the interface: FILE, FILE#NAME where the file holds several, or `none`. A file is
     /// Azure's JSON, YAML with the same fields, an ARM template, or what `terraform show -json` prints
@@ -143,17 +150,31 @@ pub struct RuleOptions {
 /// What `run` can be told on the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct RunOptions {
-    /// Interface to watch [default: the one of the default route]
+    /// Interface to watch, given once for each of several; one that is not there is waited for [default: the one of
+    /// the default route]
     #[arg(short, long, value_name = "NAME")]
-    pub interface: Option<String>,
+    pub interface: Option<Vec<String>>,
 
-    /// Which rules apply.
+    /// Which rules apply to every interface.
     #[command(flatten)]
     pub rules: RuleOptions,
+
+    /// Which rules apply to single interfaces, by name: the tables `[interface.NAME]` of the configuration file. What
+    /// they leave out, `rules` says.
+    #[arg(skip)]
+    pub interface_rules: BTreeMap<String, RuleOptions>,
 
     /// Unix socket to answer questions on [default: /run/nsgwatch/nsgwatch.sock]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+
+    /// Loopback address to answer on as well, over HTTP to whoever has the token [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+
+    /// File with the token that clients of --listen must send; nobody but its owner and group may read it
+    #[arg(long, value_name = "FILE")]
+    pub listen_token_file: Option<PathBuf>,
 
     /// File to append records to; `-` is standard output [default: -]
     #[arg(long, value_name = "PATH")]
@@ -215,13 +236,22 @@ impl RuleOptions {
 }
 
 impl RunOptions {
-    /// Returns these options where they are given, and the others where not.
+    /// Returns these options where they are given, and the others where not. Rules that these options give for every
+    /// interface win over what the others say of a single one.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
+        let mut interface_rules = self.interface_rules;
+        for (name, rules) in other.interface_rules {
+            let own = interface_rules.remove(&name).unwrap_or_default();
+            interface_rules.insert(name, own.or(self.rules.clone()).or(rules));
+        }
         Self {
+            interface_rules,
             interface: self.interface.or(other.interface),
             rules: self.rules.or(other.rules),
             socket: self.socket.or(other.socket),
+            listen: self.listen.or(other.listen),
+            listen_token_file: self.listen_token_file.or(other.listen_token_file),
             output: self.output.or(other.output),
             format: self.format.or(other.format),
             max_flows: self.max_flows.or(other.max_flows),

@@ -40,6 +40,26 @@ fn lines(errors: &[LoadError]) -> String {
 /// # Errors
 /// All errors of all files.
 pub fn load(options: &RuleOptions, connected: &[IpNet]) -> Result<Loaded, RuleFileErrors> {
+    load_with_origin(options, connected).map(|(loaded, _)| loaded)
+}
+
+/// What rules were read from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The files, in the order in which their contents are summed up.
+    pub files: Vec<String>,
+    /// CRC-32 (as gzip and zip have it) of the contents of all files, one behind the other.
+    pub content_crc32: u32,
+}
+
+/// Loads as [`load()`] does, and says what was read.
+///
+/// # Errors
+/// All errors of all files.
+pub fn load_with_origin(
+    options: &RuleOptions,
+    connected: &[IpNet],
+) -> Result<(Loaded, Origin), RuleFileErrors> {
     let mut errors = Vec::new();
     let files = Files::read(options, &mut errors);
     let mut sources = files.sources(options);
@@ -52,21 +72,21 @@ pub fn load(options: &RuleOptions, connected: &[IpNet]) -> Result<Loaded, RuleFi
         if !has_groups {
             loaded.rules.nic = Some(NetworkSecurityGroup::with_defaults_only(BUILT_IN_GROUP));
         }
-        loaded
+        (loaded, files.origin())
     })
 }
 
-/// Checks files with rules of any kind, each by itself and everything in it. `with` names what the rules may refer
+/// Checks files with rules of any kind, each by itself and everything in it; of `FILE#NAME` that the group is there,
+/// and what it refers to. `with` names what the rules may refer
 /// to: tags, members and parameters.
 ///
 /// # Errors
 /// All errors of all files.
 pub fn check(files: &[String], with: &RuleOptions) -> Result<Vec<LoadWarning>, RuleFileErrors> {
     let mut errors = Vec::new();
-    let texts: Vec<_> =
-        files.iter().filter_map(|file| read(file, LARGEST_RULE_FILE, &mut errors)).collect();
+    let groups: Vec<_> = files.iter().filter_map(|file| named_group(file, &mut errors)).collect();
     let others = Files::read(with, &mut errors);
-    let sources: Vec<_> = texts.iter().map(source).collect();
+    let sources: Vec<_> = groups.iter().map(GroupFile::source).collect();
     all_or_errors(load::check(&sources, &others.sources(with)), errors)
 }
 
@@ -117,6 +137,21 @@ impl Files {
         }
     }
 
+    fn origin(&self) -> Origin {
+        let groups = [&self.effective, &self.subnet, &self.nic].into_iter().flatten();
+        let groups = groups.map(|group| (&group.name, &group.text));
+        let others = self.admin.iter().chain(&self.interface).chain(&self.members);
+        let others =
+            others.chain(&self.parameters).chain(&self.tags).map(|(name, text)| (name, text));
+        let mut crc = flate2::Crc::new();
+        let mut names = Vec::new();
+        for (name, text) in groups.chain(others) {
+            crc.update(text.as_bytes());
+            names.push(name.clone());
+        }
+        Origin { files: names, content_crc32: crc.sum() }
+    }
+
     fn sources<'a>(&'a self, options: &RuleOptions) -> Sources<'a> {
         let prefixes = |given: &[Prefix]| given.iter().map(|prefix| prefix.0).collect();
         Sources {
@@ -164,9 +199,12 @@ impl GroupFile {
     }
 }
 
-/// Reads `FILE` or `FILE#NAME`; a file whose own name holds a `#` wins.
 fn group_file(given: Option<&str>, errors: &mut Vec<LoadError>) -> Option<GroupFile> {
-    let given = given.filter(|given| *given != NO_GROUP)?;
+    given.filter(|given| *given != NO_GROUP).and_then(|given| named_group(given, errors))
+}
+
+/// Reads `FILE` or `FILE#NAME`; a file whose own name holds a `#` wins.
+fn named_group(given: &str, errors: &mut Vec<LoadError>) -> Option<GroupFile> {
     let (file, group) = match given.rsplit_once('#') {
         Some((file, group)) if !Path::new(given).exists() => (file, Some(group.to_owned())),
         _ => (given, None),
@@ -224,6 +262,21 @@ mod tests {
             ..RuleOptions::default()
         };
         assert_eq!(load(&options, &[]).unwrap_err().0.len(), 1);
+    }
+
+    #[test]
+    fn the_origin_names_the_files_and_sums_up_their_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let group = |name: &str| format!(r#"{{"name":"{name}","securityRules":[]}}"#);
+        std::fs::write(path("s.json"), group("s")).unwrap();
+        std::fs::write(path("n.json"), group("n")).unwrap();
+        let options = RuleOptions { subnet_nsg: Some(path("s.json")), ..options(&path("n.json")) };
+        let (_, origin) = load_with_origin(&options, &[]).unwrap();
+        assert_eq!(origin.files, [path("s.json"), path("n.json")]);
+        let mut crc = flate2::Crc::new();
+        crc.update((group("s") + &group("n")).as_bytes());
+        assert_eq!(origin.content_crc32, crc.sum());
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Asks a running agent over its socket.
 //!
-//! In come a path and maybe a body, out comes the parsed answer or an error that says what to do. One connection for
+//! In come a path and maybe a body, out comes the parsed answer, or lines as they come, or an error that says what to
+//! do. One connection for
 //! one question; nothing is kept.
+
+mod stream;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,10 +12,13 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+
+pub use self::stream::{LineStream, lines};
 
 use super::ErrorBody;
 
@@ -82,30 +88,15 @@ async fn ask<T: DeserializeOwned>(
     body: Bytes,
 ) -> Result<T, ClientError> {
     let broken = |reason: String| ClientError::Broken { path: socket.to_owned(), reason };
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(|source| ClientError::NotReachable { path: socket.to_owned(), source })?;
+    let connection = Connection::open(socket).await?;
     let exchange = async {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
-        let connection = tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "nsgwatch")
-            .header("content-type", "application/json")
-            .header("connection", "close")
-            .body(Full::new(body))
-            .map_err(|error| error.to_string())?;
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let response = connection.ask(method, path, body).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), LARGEST_ANSWER)
             .collect()
             .await
             .map_err(|error| error.to_string())?
             .to_bytes();
-        connection.abort();
         Ok::<_, String>((status, body))
     };
     let (status, body) = match tokio::time::timeout(DEADLINE, exchange).await {
@@ -116,9 +107,49 @@ async fn ask<T: DeserializeOwned>(
         serde_json::from_slice(&body)
             .map_err(|error| broken(format!("the answer is not understood: {error}")))
     } else {
-        match serde_json::from_slice::<ErrorBody>(&body) {
-            Ok(refused) => Err(ClientError::Refused(refused.error)),
-            Err(_) => Err(broken(format!("HTTP status {status}"))),
-        }
+        Err(refusal(status, &body).unwrap_or_else(broken))
+    }
+}
+
+/// Reads the body of an answer that is an error.
+fn refusal(status: StatusCode, body: &[u8]) -> Result<ClientError, String> {
+    match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(refused) => Ok(ClientError::Refused(refused.error)),
+        Err(_) => Err(format!("HTTP status {status}")),
+    }
+}
+
+/// A connection for one question.
+struct Connection(UnixStream);
+
+impl Connection {
+    async fn open(socket: &Path) -> Result<Self, ClientError> {
+        let stream = UnixStream::connect(socket).await;
+        stream
+            .map(Self)
+            .map_err(|source| ClientError::NotReachable { path: socket.to_owned(), source })
+    }
+
+    /// Sends the question and waits for the head of the answer.
+    async fn ask(
+        self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, String> {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(self.0))
+            .await
+            .map_err(|error| error.to_string())?;
+        // It ends with the answer, or when the answer is dropped.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "nsgwatch")
+            .header("content-type", "application/json")
+            .header("connection", "close")
+            .body(Full::new(body))
+            .map_err(|error| error.to_string())?;
+        sender.send_request(request).await.map_err(|error| error.to_string())
     }
 }

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::verify::{VerifyAnswer, VerifyError, VerifyQuery};
@@ -17,7 +18,7 @@ use crate::nsg::{
 };
 
 /// An answer with its reasons.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Explained {
     /// The answer, as without explanation.
@@ -36,7 +37,7 @@ pub struct Explained {
 }
 
 /// What one layer did with the packet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedLayer {
     /// Which layer.
@@ -46,7 +47,7 @@ pub struct ExplainedLayer {
 }
 
 /// What one rule made of the packet. A boolean is null where it depends on a name that nobody knows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedRule {
     /// The rule, as IP flow verify names it.
@@ -80,7 +81,7 @@ pub struct ExplainedRule {
 }
 
 /// The value of an address field that the packet met.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MatchedBy {
     /// The value as the rule has it: `*`, a prefix, a service tag, an application security group.
     pub value: String,
@@ -90,7 +91,7 @@ pub struct MatchedBy {
 }
 
 /// A rule that would have allowed the packet but for one field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NearestAllow {
     /// The rule, as IP flow verify names it.
@@ -111,7 +112,7 @@ pub struct NearestAllow {
 
 /// The values that each field of the packet may take **while the others stay as they are**, exactly: the same access
 /// by the same rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SameAnswer {
     /// The widest prefix around the source.

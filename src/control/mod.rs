@@ -1,16 +1,24 @@
-//! The local socket: HTTP/1.1 and JSON over a Unix socket.
+//! The local socket: HTTP/1.1 and JSON over a Unix socket, and over a loopback address where that is wanted.
 //!
-//! [`server`] answers `GET /v1/status`, `GET /v1/flows` and `POST /v1/verify`; [`client`] asks. Verify questions are
+//! [`server`] answers the routes under `/v1` and `GET /metrics`, and in `azure` the routes of Azure
+//! Resource Manager; [`client`] asks. Verify questions are
 //! answered from the shared policy snapshot and never touch the packet path; what needs the flow table goes out as a
 //! [`Question`] over a channel and comes back as a value. Nothing here changes anything: the socket is read-only.
 
+mod azure;
 pub mod batch;
 pub mod client;
 pub mod explain;
+pub mod observe;
+mod openapi;
+mod page;
+pub mod rules;
 pub mod server;
 pub mod status;
 pub mod verify;
+pub mod watched;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -21,8 +29,14 @@ use crate::nsg::Access;
 pub enum Question {
     /// How the agent is doing.
     Status(oneshot::Sender<status::Status>),
+    /// The counters, as Prometheus reads them.
+    Metrics(oneshot::Sender<String>),
     /// Which flows are alive.
     Flows(FlowsQuery, oneshot::Sender<FlowsAnswer>),
+    /// Which rules are in force and what they have decided.
+    Rules(oneshot::Sender<rules::RulesAnswer>),
+    /// The records that come; `None` where too many readers are there.
+    Observe(Box<observe::ObserveQuery>, oneshot::Sender<Option<observe::Lines>>),
 }
 
 /// Which flows to list.
@@ -63,7 +77,7 @@ fn access_in_any_case<'de, D: serde::Deserializer<'de>>(
 }
 
 /// Live flows, the latest seen first; where there are more than asked for, no particular choice of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FlowsAnswer {
     /// Whether more flows meet the query than were asked for.
     pub more: bool,
@@ -72,14 +86,14 @@ pub struct FlowsAnswer {
 }
 
 /// An error as Azure Resource Manager writes it: `{"error":{"code":"..","message":".."}}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// The error itself.
     pub error: ErrorDetail,
 }
 
 /// Code for programs, message for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorDetail {
     /// A word that programs can tell apart.
     pub code: String,

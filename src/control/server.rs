@@ -1,53 +1,64 @@
-//! Answers questions on the Unix socket.
+//! Answers questions on the Unix socket and, where it is wanted, on a loopback address.
 //!
 //! In come connections, out go HTTP answers; every error is a body in Azure Resource Manager's shape. What a client
 //! can cost is bounded: body size, clients at once, time for a request's headers, time for an answer
-//! to be made and to be read. A client beyond the limit is told so and let go.
+//! to be made and to be read; a stream of records goes on as long as its reader takes it. A client beyond the limit is told so and let go.
 
+mod loopback;
+mod observe;
 mod socket;
 
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request, State};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+pub use self::loopback::Listen;
 pub use self::socket::ServerError;
 
+use self::loopback::Loopback;
+use self::observe::Progress;
 use self::socket::Socket;
 use super::explain::Explained;
-use super::verify::VerifyRequest;
-use super::{ErrorBody, FlowsQuery, Question};
-use crate::classifier::Policy;
+use super::page;
+use super::verify::{VerifyError, VerifyRequest};
+use super::watched::{self, Watched};
+use super::{ErrorBody, FlowsQuery, Question, azure, openapi};
 
 /// What clients may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Bytes of a request body.
     pub body_bytes: usize,
-    /// Clients at once.
+    /// Clients at once, on each of the two listeners.
     pub clients: usize,
     /// Time for the headers of a request to arrive, idle time between two requests included.
     pub header_deadline: Duration,
     /// Time from the headers until the answer is ready.
     pub answer_deadline: Duration,
-    /// Time after which a connection takes no further request, and once more as much for the client to read what
-    /// it was sent.
+    /// Age from which on a connection is closed behind its next answer, and once more as much for the client to read
+    /// what it was sent.
     pub connection_deadline: Duration,
 }
 
@@ -76,23 +87,37 @@ pub struct ServerCounters {
     pub accepted: AtomicU64,
     /// Clients that were refused because too many were there.
     pub refused: AtomicU64,
+    /// Connections on which records are or were streamed, and that are still there.
+    pub streaming: AtomicU64,
 }
 
 /// What the answers are made of.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// The rules in force.
-    pub policy: Arc<ArcSwap<Policy>>,
+    /// The interfaces that are watched, each with its rules in force.
+    pub watched: Arc<[Watched]>,
     /// Takes questions to the owner of the flow table.
     pub questions: mpsc::Sender<Question>,
     /// Counts clients.
     pub counters: Arc<ServerCounters>,
 }
 
+impl Sources {
+    /// Finds the interface that a request is about, as [`watched::choose`] says.
+    ///
+    /// # Errors
+    /// It is not known which one is meant.
+    pub fn watched_of(&self, request: &VerifyRequest) -> Result<&Watched, VerifyError> {
+        let local = request.query.local_address();
+        watched::choose(&self.watched, request.interface.as_deref(), local)
+    }
+}
+
 /// A server with its socket bound; the path is removed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
     socket: Socket,
+    loopback: Option<Loopback>,
 }
 
 impl Server {
@@ -102,14 +127,29 @@ impl Server {
     /// # Errors
     /// Says what stands in the way and what to do.
     pub fn bind(path: &Path) -> Result<Self, ServerError> {
-        Socket::bind(path).map(|socket| Self { socket })
+        Socket::bind(path).map(|socket| Self { socket, loopback: None })
+    }
+
+    /// Listens on a loopback address as well, for clients that have the token.
+    ///
+    /// # Errors
+    /// The address is not a loopback address or is taken; the token file is missing, open to everybody, or holds no
+    /// token.
+    pub fn listen(self, listen: &Listen) -> Result<Self, ServerError> {
+        Ok(Self { loopback: Some(Loopback::bind(listen)?), ..self })
+    }
+
+    /// Returns the loopback address that is listened on.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.loopback.as_ref().map(|loopback| loopback.address)
     }
 
     /// Accepts clients until the future is dropped.
     ///
     /// Returns only the error that kept it from starting.
     pub async fn serve(&self, sources: Sources, limits: Limits) -> ServerError {
-        let listener = match self.socket.listener.try_clone().and_then(UnixListener::from_std) {
+        let unix = match self.socket.listener.try_clone().and_then(UnixListener::from_std) {
             Ok(listener) => listener,
             Err(source) => {
                 let path = self.socket.path.clone();
@@ -118,50 +158,115 @@ impl Server {
         };
         let counters = Arc::clone(&sources.counters);
         let router = router(sources, limits);
-        let permits = Arc::new(Semaphore::new(limits.clients));
-        let refusals = Arc::new(Semaphore::new(MOST_REFUSALS));
-        loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of file descriptors the listener stays readable: without a pause this would spin.
-                    tracing::warn!(%error, "can not accept a client");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-                counters.refused.fetch_add(1, Ordering::Relaxed);
-                if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-                    tokio::spawn(async move {
-                        refuse(stream).await;
-                        drop(permit);
-                    });
-                }
-                continue;
-            };
-            counters.accepted.fetch_add(1, Ordering::Relaxed);
-            let router = router.clone();
-            tokio::spawn(async move {
-                converse(stream, router, limits).await;
-                drop(permit);
-            });
+        let reception = Reception::new(router.clone(), limits, Arc::clone(&counters));
+        let over_unix = async {
+            loop {
+                reception.receive(unix.accept().await.map(|(stream, _)| stream)).await;
+            }
+        };
+        let Some(loopback) = &self.loopback else { return over_unix.await };
+        let tcp = match loopback.listener.try_clone().and_then(TcpListener::from_std) {
+            Ok(listener) => listener,
+            Err(source) => return ServerError::Listen { address: loopback.address, source },
+        };
+        let guarded =
+            router.layer(middleware::from_fn_with_state(loopback.guard(), loopback::admit));
+        let reception = Reception::new(guarded, limits, counters);
+        let over_tcp = async {
+            loop {
+                let accepted = tcp.accept().await.and_then(|(stream, _)| {
+                    // Answers are small and waited for.
+                    stream.set_nodelay(true).map(|()| stream)
+                });
+                reception.receive(accepted).await;
+            }
+        };
+        tokio::select! {
+            failed = over_unix => failed,
+            failed = over_tcp => failed,
         }
     }
 }
 
-/// Answers one client until it goes away, has been idle for too long, or its time is over.
-async fn converse(stream: UnixStream, router: Router, limits: Limits) {
+/// Lets clients of one listener in, as many as there is room for.
+struct Reception {
+    router: Router,
+    limits: Limits,
+    counters: Arc<ServerCounters>,
+    permits: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+}
+
+impl Reception {
+    fn new(router: Router, limits: Limits, counters: Arc<ServerCounters>) -> Self {
+        let permits = Arc::new(Semaphore::new(limits.clients));
+        let refusals = Arc::new(Semaphore::new(MOST_REFUSALS));
+        Self { router, limits, counters, permits, refusals }
+    }
+
+    async fn receive<S>(&self, accepted: io::Result<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Out of file descriptors the listener stays readable: without a pause this would spin.
+                tracing::warn!(%error, "can not accept a client");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                return;
+            }
+        };
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
+                tokio::spawn(async move {
+                    refuse(stream).await;
+                    drop(permit);
+                });
+            }
+            return;
+        };
+        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        let (router, limits) = (self.router.clone(), self.limits);
+        let progress = Progress::new(&self.counters);
+        tokio::spawn(async move {
+            converse(stream, router, limits, progress).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Answers one client until it goes away, has been idle for too long, or its time is over. An old connection is
+/// closed behind an answer that says so and not between two requests, where the client could not tell whether its next
+/// one was read; a client that takes the records it is sent has all the time.
+async fn converse<S>(stream: S, router: Router, limits: Limits, progress: Progress)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let old = Instant::now() + limits.connection_deadline;
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(progress.clone());
+        let answer = router.call(request);
+        async move {
+            let mut response: Response = answer.await?;
+            if Instant::now() >= old {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_deadline)
         .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    let mut done = timeout(limits.connection_deadline, connection.as_mut()).await;
-    if done.is_err() {
-        connection.as_mut().graceful_shutdown();
-        done = timeout(limits.connection_deadline, connection).await;
+    let mut last_look = 0;
+    let mut done = timeout(limits.connection_deadline * 2, connection.as_mut()).await;
+    while done.is_err() && progress.goes_on(&mut last_look) {
+        done = timeout(limits.connection_deadline, connection.as_mut()).await;
     }
     match done {
         Ok(Ok(())) => {}
@@ -172,7 +277,7 @@ async fn converse(stream: UnixStream, router: Router, limits: Limits) {
 
 /// Tells a client that there are too many, and lets it finish its request: closing on unread bytes would take the
 /// answer away from it.
-async fn refuse(mut stream: UnixStream) {
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let body = ErrorBody::new("TooManyClients", "too many clients are connected; try again later");
     let body = serde_json::to_string(&body).unwrap_or_default();
     let answer = format!(
@@ -189,19 +294,27 @@ async fn refuse(mut stream: UnixStream) {
     let _too_late = timeout(REFUSAL_DEADLINE, farewell).await;
 }
 
+/// What every route has at hand.
 #[derive(Debug, Clone)]
-struct App {
-    sources: Sources,
+pub(super) struct App {
+    pub(super) sources: Sources,
     limits: Limits,
+    /// Whoever holds it may keep a core busy for a while.
+    pub(super) long_questions: Arc<Semaphore>,
 }
 
 fn router(sources: Sources, limits: Limits) -> Router {
-    let app = App { sources, limits };
+    let app = App { sources, limits, long_questions: Arc::new(Semaphore::new(1)) };
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/flows", get(flows))
+        .route("/", get(page::page))
+        .route("/metrics", get(metrics))
+        .route("/v1/rules", get(rules))
+        .route("/v1/observe", get(observe::observe))
         .route("/v1/verify", post(verify))
-        .fallback(no_such_route)
+        .route(openapi::PATH, get(openapi::document))
+        .fallback_service(azure::routes(app.clone()))
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(middleware::from_fn_with_state(app.clone(), within_deadline))
@@ -215,24 +328,32 @@ async fn within_deadline(State(app): State<App>, request: Request, next: Next) -
     }
 }
 
-async fn verify(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> Response {
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            let most = app.limits.body_bytes;
-            let message = format!("the body is larger than {most} bytes");
-            return error(StatusCode::PAYLOAD_TOO_LARGE, "RequestContentTooLarge", &message);
-        }
-        Err(rejection) => {
-            return error(rejection.status(), "InvalidRequestContent", &rejection.body_text());
-        }
-    };
-    let policy = app.sources.policy.load();
-    let answer = VerifyRequest::from_json(&body).and_then(|VerifyRequest { query, explain }| {
-        Ok(if explain {
-            axum::Json(Explained::answer(&query, &policy)?).into_response()
+/// The body of a request; one that can not be read is refused in Azure's shape.
+pub(super) struct Body(pub(super) Bytes);
+
+impl FromRequest<App> for Body {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        Bytes::from_request(request, app).await.map(Self).map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                let most = app.limits.body_bytes;
+                let message = format!("the body is larger than {most} bytes");
+                error(StatusCode::PAYLOAD_TOO_LARGE, "RequestContentTooLarge", &message)
+            } else {
+                error(rejection.status(), "InvalidRequestContent", &rejection.body_text())
+            }
+        })
+    }
+}
+
+async fn verify(State(app): State<App>, Body(body): Body) -> Response {
+    let answer = VerifyRequest::from_json(&body).and_then(|request| {
+        let policy = app.sources.watched_of(&request)?.policy.load();
+        Ok(if request.explain {
+            axum::Json(Explained::answer(&request.query, &policy)?).into_response()
         } else {
-            axum::Json(query.ask(&policy)?).into_response()
+            axum::Json(request.query.ask(&policy)?).into_response()
         })
     });
     match answer {
@@ -245,6 +366,10 @@ async fn status(State(app): State<App>) -> Response {
     ask(&app, Question::Status).await
 }
 
+async fn rules(State(app): State<App>) -> Response {
+    ask(&app, Question::Rules).await
+}
+
 async fn flows(
     State(app): State<App>,
     query: Result<Query<FlowsQuery>, QueryRejection>,
@@ -255,8 +380,31 @@ async fn flows(
             ask(&app, |reply| Question::Flows(FlowsQuery { limit, ..query }, reply)).await
         }
         Err(rejection) => {
-            error(StatusCode::BAD_REQUEST, "InvalidParameter", &rejection.body_text())
+            let message = unusable_query(&rejection.body_text());
+            error(StatusCode::BAD_REQUEST, "InvalidParameter", &message)
         }
+    }
+}
+
+/// Says what is wrong with the query of a list of flows. What the framework says begins with a sentence of its own and
+/// the name of the parameter.
+fn unusable_query(text: &str) -> String {
+    const TAKEN: &str = "/v1/flows takes `access`, `rule` and `limit`";
+    let reason = text.rsplit_once("query string: ").map_or(text, |(_, reason)| reason);
+    match reason.split_once(": ") {
+        Some((name, reason)) if reason.starts_with("unknown field") => {
+            format!("there is no parameter `{name}`; {TAKEN}")
+        }
+        Some((name, reason)) => format!("the parameter `{name}` can not be read: {reason}"),
+        None => format!("the query can not be read: {reason}; {TAKEN}"),
+    }
+}
+
+async fn metrics(State(app): State<App>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    match answer(&app, Question::Metrics).await {
+        Ok(text) => (kind, text).into_response(),
+        Err(stopping) => *stopping,
     }
 }
 
@@ -264,27 +412,36 @@ async fn ask<T: serde::Serialize>(
     app: &App,
     question: impl FnOnce(oneshot::Sender<T>) -> Question,
 ) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let sent = app.sources.questions.send(question(reply)).await.is_ok();
-    match answer.await {
-        Ok(answer) if sent => axum::Json(answer).into_response(),
-        _ => error(StatusCode::SERVICE_UNAVAILABLE, "Stopping", "the agent is shutting down"),
+    match answer(app, question).await {
+        Ok(answer) => axum::Json(answer).into_response(),
+        Err(stopping) => *stopping,
     }
 }
 
-async fn no_such_route(uri: Uri) -> Response {
-    let message = format!(
-        "there is no {}; there are GET /v1/status, GET /v1/flows and POST /v1/verify",
-        uri.path()
-    );
-    error(StatusCode::NOT_FOUND, "InvalidResourceType", &message)
+/// Waits for the answer to a question, or makes the response that says why there is none.
+async fn answer<T>(
+    app: &App,
+    question: impl FnOnce(oneshot::Sender<T>) -> Question,
+) -> Result<T, Box<Response>> {
+    let (reply, answer) = oneshot::channel();
+    let sent = app.sources.questions.send(question(reply)).await.is_ok();
+    match answer.await {
+        Ok(answer) if sent => Ok(answer),
+        _ => Err(Box::new(stopping())),
+    }
 }
 
-async fn no_such_method(method: axum::http::Method, uri: Uri) -> Response {
+fn stopping() -> Response {
+    error(StatusCode::SERVICE_UNAVAILABLE, "Stopping", "the agent is shutting down")
+}
+
+/// The answer to a method that a route does not take.
+pub(super) async fn no_such_method(method: axum::http::Method, uri: Uri) -> Response {
     let message = format!("{method} is not possible on {}", uri.path());
     error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &message)
 }
 
-fn error(status: StatusCode, code: &str, message: &str) -> Response {
+/// Makes an error in Azure's shape.
+pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
     (status, axum::Json(ErrorBody::new(code, message))).into_response()
 }

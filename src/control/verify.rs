@@ -8,8 +8,10 @@ mod endpoint;
 mod request;
 mod source_ports;
 
+use std::net::IpAddr;
 use std::ops::Bound;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -51,6 +53,14 @@ pub enum VerifyError {
     /// The body as a whole can not be read.
     #[error("the body is not an IP flow verify request: {0}")]
     Body(String),
+    /// It is not known which interface's rules to ask.
+    #[error("{reason}; name one of {} as `interface`", .watched.join(", "))]
+    WhichInterface {
+        /// Why not.
+        reason: String,
+        /// The interfaces that are watched.
+        watched: Vec<String>,
+    },
     /// The source port was left open and the rules do not agree about all ports.
     #[error(
         "the answer depends on the source port: {first} for ports {first_ports}, {other} for ports {other_ports}; \
@@ -80,6 +90,7 @@ impl VerifyError {
         match self {
             Self::Missing(_) => "MissingParameter",
             Self::Invalid { .. } => "InvalidParameter",
+            Self::WhichInterface { .. } => "InterfaceNotDetermined",
             Self::Body(_) => "InvalidRequestContent",
             Self::DependsOnSourcePort { .. } => "AnswerDependsOnSourcePort",
         }
@@ -208,6 +219,12 @@ impl VerifyQuery {
         Ok(VerifyAnswer::new(self, &verdict, policy))
     }
 
+    /// Returns the address at the VM's side.
+    #[must_use]
+    pub const fn local_address(&self) -> IpAddr {
+        self.local.address
+    }
+
     /// Returns the direction of the packet.
     pub(super) const fn direction(&self) -> Direction {
         self.direction
@@ -259,7 +276,7 @@ fn in_words(verdict: &Verdict) -> String {
 }
 
 /// The answer: Azure's three fields first, then where the verdict comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifyAnswer {
     /// What would happen to the packet.
@@ -299,7 +316,7 @@ pub struct VerifyAnswer {
 }
 
 /// Traffic that the platform handles by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlatformAnswer {
     /// Which.
     pub traffic: PlatformTraffic,
@@ -308,7 +325,7 @@ pub struct PlatformAnswer {
 }
 
 /// A remark: a word that stays the same, and a sentence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Remark {
     /// For programs.
     pub id: String,

@@ -42,6 +42,12 @@ impl Clock {
     }
 }
 
+/// Writes a time of day as records do, to the millisecond.
+pub(super) fn rfc3339(unix_ns: u64) -> String {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(unix_ns);
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

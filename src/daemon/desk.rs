@@ -1,75 +1,98 @@
-//! The desk: answers what the local socket asks and puts new rules in force.
+//! The desk: answers what the local socket asks, puts new rules in force and keeps an eye on the interfaces.
 //!
-//! In come questions and reload requests, out go values. Runs beside the socket, never on the packet path; what only
-//! the capture thread knows is asked from it.
+//! In come questions, reload requests and ticks, out go values. Runs beside the socket, never on the packet path; what
+//! only the capture threads know is asked from them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
 use tokio::sync::{Notify, oneshot};
 
 use super::capture_loop::{CaptureReport, Command};
-use super::clock::Clock;
-use super::{Reload, load_policy};
-use crate::capture::link::{self, Interface};
-use crate::capture::ring::Waker;
-use crate::classifier::Policy;
+use super::clock::{Clock, rfc3339};
+use super::watch::{LoadedRules, Watch};
+use super::{Reload, metrics, observers};
+use crate::capture::link::Links;
 use crate::config::Settings;
+use crate::control::rules::{InterfaceRules, RulesAnswer};
 use crate::control::server::ServerCounters;
 use crate::control::status::{
-    ClientStatus, GroupStatus, InterfaceStatus, KernelStatus, RecordStatus, ReloadStatus,
-    RulesStatus, Status,
+    ClientStatus, InterfaceStatus, KernelStatus, ObserverStatus, RecordStatus, ReloadStatus, Status,
 };
+use crate::control::watched::Watched;
 use crate::control::{FlowsAnswer, FlowsQuery, Question};
-use crate::nsg::NetworkSecurityGroup;
-use crate::report::{JsonLines, WriterHandle};
-
-/// The way to the capture thread: a command, and a wake-up so that it is seen at once.
-#[derive(Debug, Clone)]
-pub(super) struct CaptureHandle {
-    pub(super) commands: mpsc::Sender<Command>,
-    pub(super) waker: Waker,
-}
-
-impl CaptureHandle {
-    /// Sends a command; where the thread has ended, the daemon is ending too and the command is moot.
-    pub(super) fn send(&self, command: Command) {
-        if self.commands.send(command).is_ok()
-            && let Err(error) = self.waker.wake()
-        {
-            tracing::warn!(%error, "can not wake the capture thread");
-        }
-    }
-}
+use crate::engine::FlowRecord;
+use crate::flow::Timestamp;
+use crate::report::journal::RELOAD;
+use crate::report::metrics::ReloadMetrics;
+use crate::report::{Hub, HubCounters, JsonLines, WriterHandle};
 
 /// What the desk knows.
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) settings: Settings,
-    pub(super) interface: Interface,
-    pub(super) policy: Arc<ArcSwap<Policy>>,
-    pub(super) capture: CaptureHandle,
+    pub(super) watches: Vec<Watch>,
+    /// What the socket knows of the watches, in their order.
+    pub(super) watched: Arc<[Watched]>,
     pub(super) records: WriterHandle,
+    /// The newest events, for those who watch.
+    pub(super) hub: Hub,
     /// Told when the other side of standard output was closed.
     pub(super) reader_gone: Arc<Notify>,
     pub(super) clients: Arc<ServerCounters>,
     pub(super) started_ns: u64,
-    pub(super) loaded_ns: u64,
     pub(super) last_reload: Option<ReloadStatus>,
+    pub(super) reloads: ReloadMetrics,
 }
 
 impl Desk {
+    /// Looks at all interfaces. `went_down` says of which one the capture said so, and when.
+    pub(super) async fn look(&mut self, went_down: Option<(usize, Timestamp)>) {
+        let links = match Links::read() {
+            Ok(links) => links,
+            Err(error) => return tracing::warn!(%error, "the interfaces can not be looked at"),
+        };
+        let watched = self.watched.iter();
+        for (number, (watch, watched)) in self.watches.iter_mut().zip(watched).enumerate() {
+            let went_down = went_down.filter(|(which, _)| *which == number).map(|(_, when)| when);
+            if let Some(gap) = watch.look(&links, went_down, watched).await {
+                self.records.gap(number, gap);
+            }
+        }
+    }
+
+    /// Tells all capture threads to end.
+    pub(super) fn stop(&mut self) {
+        for (number, watch) in self.watches.iter_mut().enumerate() {
+            if let Some(gap) = watch.stop() {
+                self.records.gap(number, gap);
+            }
+        }
+    }
+
     /// Answers one question; a reply that nobody waits for is dropped.
     pub(super) async fn answer(&self, question: Question) {
         match question {
             Question::Status(reply) => {
-                let (report, answer) = oneshot::channel();
-                self.capture.send(Command::Report(report));
-                if let Ok(report) = answer.await {
-                    let _gone = reply.send(self.status(report));
+                if let Some(status) = self.current_status().await {
+                    let _gone = reply.send(status);
                 }
+            }
+            Question::Metrics(reply) => {
+                if let (Some(status), Some(rules)) =
+                    (self.current_status().await, self.rules().await)
+                {
+                    let page = metrics::page(&status, &rules, self.started_ns, self.reloads);
+                    let _gone = reply.send(page);
+                }
+            }
+            Question::Rules(reply) => {
+                if let Some(rules) = self.rules().await {
+                    let _gone = reply.send(rules);
+                }
+            }
+            Question::Observe(query, reply) => {
+                let _gone = reply.send(observers::stream(&self.hub, *query));
             }
             Question::Flows(query, reply) => {
                 let _gone = reply.send(self.flows(query).await);
@@ -77,49 +100,86 @@ impl Desk {
         }
     }
 
-    /// One more flow than asked for is looked up, to know whether there are more.
-    async fn flows(&self, query: FlowsQuery) -> FlowsAnswer {
-        let (found, answer) = oneshot::channel();
-        let limit = query.limit;
-        self.capture.send(Command::Flows(FlowsQuery { limit: limit + 1, ..query }, found));
-        let mut flows = answer.await.unwrap_or_default();
-        let more = flows.len() > limit;
-        flows.truncate(limit);
-        flows.sort_by_key(|flow| std::cmp::Reverse(flow.last));
-        let mut lines = JsonLines::new(&self.interface.name);
-        let value = |flow| {
-            let mut line = String::new();
-            lines.render_live(flow, &mut line);
-            serde_json::from_str(&line).unwrap_or_default()
-        };
-        FlowsAnswer { more, flows: flows.iter().map(value).collect() }
+    /// Asks every capture thread, all at once; one that is ending does not answer.
+    async fn ask_all<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Command) -> Vec<Option<T>> {
+        let asked: Vec<_> = self
+            .watches
+            .iter()
+            .map(|watch| {
+                let (reply, answer) = oneshot::channel();
+                watch.capture().send(question(reply));
+                answer
+            })
+            .collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        for answer in asked {
+            answers.push(answer.await.ok());
+        }
+        answers
     }
 
-    fn status(&self, report: CaptureReport) -> Status {
+    /// One more flow than asked for is looked up, to know whether there are more.
+    async fn flows(&self, query: FlowsQuery) -> FlowsAnswer {
+        let limit = query.limit;
+        let one_more = FlowsQuery { limit: limit + 1, ..query };
+        let found = self.ask_all(|reply| Command::Flows(one_more.clone(), reply)).await;
+        let mut flows: Vec<(usize, FlowRecord)> = found
+            .into_iter()
+            .enumerate()
+            .flat_map(|(number, flows)| flows.into_iter().flatten().map(move |flow| (number, flow)))
+            .collect();
+        flows.sort_by_key(|(_, flow)| std::cmp::Reverse(flow.last));
+        let more = flows.len() > limit;
+        flows.truncate(limit);
+        let mut lines: Vec<_> =
+            self.watches.iter().map(|watch| JsonLines::new(watch.name())).collect();
+        let value = |(number, flow): &(usize, FlowRecord)| {
+            let mut line = String::new();
+            lines.get_mut(*number)?.render_live(flow, &mut line);
+            serde_json::from_str(&line).ok()
+        };
+        FlowsAnswer { more, flows: flows.iter().filter_map(value).collect() }
+    }
+
+    /// `None` where a capture thread is gone.
+    async fn current_status(&self) -> Option<Status> {
+        let reports = self.ask_all(Command::Report).await;
+        reports.into_iter().collect::<Option<Vec<_>>>().map(|reports| self.status(&reports))
+    }
+
+    /// `None` where a capture thread is gone.
+    async fn rules(&self) -> Option<RulesAnswer> {
+        let hits = self.ask_all(Command::Hits).await.into_iter().collect::<Option<Vec<_>>>()?;
+        let watches = self.watches.iter().zip(&hits);
+        let interfaces =
+            watches.map(|(watch, hits)| InterfaceRules::new(watch.name(), hits)).collect();
+        Some(RulesAnswer { interfaces })
+    }
+
+    fn observer_status(&self) -> ObserverStatus {
+        let HubCounters { readers, refused, delivered, lost } = self.hub.counters();
+        ObserverStatus { readers, refused, delivered, lost }
+    }
+
+    fn status(&self, reports: &[CaptureReport]) -> Status {
         let now = Clock::default().read();
         let records = self.records.counters();
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let interfaces = self.watches.iter().zip(reports);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: rfc3339(self.started_ns),
             uptime_seconds: now.unix_ns.saturating_sub(self.started_ns) / 1_000_000_000,
-            interface: InterfaceStatus {
-                name: self.interface.name.clone(),
-                addresses: self.interface.addresses.iter().map(ToString::to_string).collect(),
-            },
-            rules: self.rules_status(),
-            kernel: KernelStatus {
-                packets: report.kernel.packets,
-                drops: report.kernel.drops,
-                freezes: report.kernel.freezes,
-            },
-            engine: report.engine,
-            flow_limit: self.settings.max_flows.into(),
+            interfaces: interfaces
+                .map(|(watch, report)| self.interface_status(watch, report))
+                .collect(),
+            last_reload: self.last_reload.clone(),
             records: RecordStatus {
                 written: records.written,
                 lost_queue_full: records.lost_queue_full,
                 lost_write_failed: records.lost_write,
             },
+            observers: self.observer_status(),
             clients: ClientStatus {
                 accepted: load(&self.clients.accepted),
                 refused: load(&self.clients.refused),
@@ -127,73 +187,77 @@ impl Desk {
         }
     }
 
-    fn rules_status(&self) -> RulesStatus {
-        let policy = self.policy.load();
-        let rules = policy.rules();
-        let group = |group: &NetworkSecurityGroup| GroupStatus {
-            name: group.name.clone(),
-            rules: group.rules.len(),
-        };
-        let virtual_network = rules.service_tags.get("VirtualNetwork");
-        RulesStatus {
-            revision: policy.revision(),
-            loaded: rfc3339(self.loaded_ns),
-            subnet: rules.subnet.as_ref().map(group),
-            nic: rules.nic.as_ref().map(group),
-            virtual_network: virtual_network
-                .map(|set| set.to_prefixes().iter().map(ToString::to_string).collect())
-                .unwrap_or_default(),
-            last_reload: self.last_reload.clone(),
+    fn interface_status(&self, watch: &Watch, report: &CaptureReport) -> InterfaceStatus {
+        let presence = watch.presence();
+        InterfaceStatus {
+            name: watch.name().to_owned(),
+            index: presence.index(),
+            state: presence.state(),
+            degraded_since: presence.missed_since().map(|since| rfc3339(since.unix_ns)),
+            gaps: watch.gap_status(),
+            addresses: watch.addresses().iter().map(ToString::to_string).collect(),
+            rules: watch.rules_status(),
+            kernel: KernelStatus {
+                packets: report.kernel.packets,
+                drops: report.kernel.drops,
+                freezes: report.kernel.freezes,
+            },
+            engine: report.engine,
+            flow_limit: self.settings.max_flows.into(),
         }
     }
 
-    /// Loads the rules again, all or nothing: on any error the old ones stay in force.
+    /// Loads the rules of all interfaces again, all or nothing: on any error the old ones stay in force everywhere.
     pub(super) fn reload(&mut self, reload: &Reload) {
         let now = Clock::default().read();
-        let result = self.reloaded_policy(reload);
-        let errors = match result {
-            Ok(policy) => {
-                let policy = Arc::new(policy);
-                tracing::info!(revision = policy.revision(), "new rules are in force");
-                self.policy.store(Arc::clone(&policy));
-                self.capture.send(Command::Replace(policy));
-                self.loaded_ns = now.unix_ns;
+        let errors = match self.reloaded_rules(reload) {
+            Ok(rules) => {
+                for (watch, rules) in self.watches.iter_mut().zip(rules) {
+                    let revision = rules.policy.revision();
+                    tracing::info!(target: RELOAD, interface = watch.name(), revision, "new rules are in force");
+                    watch.put_in_force(rules);
+                }
                 Vec::new()
             }
             Err(errors) => {
                 for error in &errors {
-                    tracing::error!("{error}");
+                    tracing::error!(target: RELOAD, "{error}");
                 }
-                tracing::error!("the new rules were refused; the old ones stay in force");
+                tracing::error!(target: RELOAD, "the new rules were refused; the old ones stay in force");
                 errors
             }
         };
         let successful = errors.is_empty();
+        self.reloads.last_successful = successful;
+        if successful {
+            self.reloads.successful += 1;
+            self.reloads.last_success_seconds = metrics::seconds(now.unix_ns);
+        } else {
+            self.reloads.failed += 1;
+        }
         self.last_reload = Some(ReloadStatus { at: rfc3339(now.unix_ns), successful, errors });
     }
 
-    fn reloaded_policy(&mut self, reload: &Reload) -> Result<Policy, Vec<String>> {
+    fn reloaded_rules(&mut self, reload: &Reload) -> Result<Vec<LoadedRules>, Vec<String>> {
         let settings = Settings::load(&reload.flags, reload.config.as_deref())
             .map_err(|error| vec![error.to_string()])?;
         if self.settings.needs_restart(&settings) {
             tracing::warn!("settings other than the rules have changed; they take a restart");
         }
-        let revision = self.policy.load().revision() + 1;
-        // Its addresses may have changed since. One that is away, or another of the same name, tells nothing.
-        if let Ok(interface) = link::find(&self.interface.name)
-            && interface.index == self.interface.index
-        {
-            self.interface = interface;
+        let (mut loaded, mut errors) = (Vec::new(), Vec::new());
+        for watch in &self.watches {
+            match watch.next_rules(settings.rules_of(watch.name())) {
+                Ok(rules) => loaded.push(rules),
+                // The rules of two interfaces may be in the same files.
+                Err(error) => {
+                    for line in error.to_string().lines().map(str::to_owned) {
+                        if !errors.contains(&line) {
+                            errors.push(line);
+                        }
+                    }
+                }
+            }
         }
-        let connected = self.interface.connected_prefixes();
-        let policy = load_policy(&settings.rules, &connected, revision)
-            .map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
-        self.settings.rules = settings.rules;
-        Ok(policy)
+        if errors.is_empty() { Ok(loaded) } else { Err(errors) }
     }
-}
-
-pub(super) fn rfc3339(unix_ns: u64) -> String {
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(unix_ns);
-    humantime::format_rfc3339_millis(time).to_string()
 }

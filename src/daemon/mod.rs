@@ -1,13 +1,18 @@
 //! The story of the agent: read, open, drop, load, start, notify, answer, stop.
 //!
-//! In come settings, out comes a [`Summary`] when the agent was told to end. Three threads: this one runs the local
-//! socket and the signals, one captures and judges, one writes records. They are joined by channels that carry
-//! values.
+//! In come settings, out comes a [`Summary`] when the agent was told to end. Threads: this one runs the local socket and
+//! the signals and keeps an eye on the interfaces, one for each interface captures and judges, one writes records. They
+//! are joined by channels that carry values.
 
 mod attend;
 mod capture_loop;
 mod clock;
 mod desk;
+mod metrics;
+mod observers;
+mod presence;
+mod watch;
+mod watchdog;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -17,24 +22,28 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use serde::Serialize;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use self::capture_loop::{CaptureLoop, CaptureReport};
+use self::capture_loop::{CaptureLoop, CaptureReport, Ending, Notice, Parts};
 use self::clock::Clock;
-use self::desk::{CaptureHandle, Desk};
+use self::desk::Desk;
+use self::watch::{CaptureHandle, LoadedRules, Watch};
 use crate::capture::CaptureError;
-use crate::capture::link;
+use crate::capture::link::{self, Links};
 use crate::capture::ring::{Ring, RingSettings};
-use crate::classifier::{CompileError, Policy};
-use crate::config::rule_files::{self, RuleFileErrors};
-use crate::config::{ConfigError, Format, RuleOptions, RunOptions, Settings};
-use crate::control::server::{Server, ServerError};
+use crate::classifier::CompileError;
+use crate::config::rule_files::RuleFileErrors;
+use crate::config::{ConfigError, Format, RunOptions, Settings};
+use crate::control::server::{Listen, Server, ServerError};
 use crate::engine::Engine;
 use crate::privilege::{self, PrivilegeError};
-use crate::report::{self, Output, RecordCounters, RecordWriter, ReportError, Sink};
+use crate::report::metrics::ReloadMetrics;
+use crate::report::{
+    self, Hub, Output, RecordCounters, RecordQueue, RecordWriter, ReportError, Sink,
+};
 
 /// How long the last records may take to be queued, and then again to be written; together less than systemd waits
 /// before it kills (`TimeoutStopSec` of the unit).
@@ -81,6 +90,9 @@ pub enum DaemonError {
     /// The capture thread is gone without a word.
     #[error("the capture thread ended unexpectedly")]
     CaptureGone,
+    /// The thread that writes records is gone without a word.
+    #[error("the thread that writes records ended unexpectedly")]
+    WriterGone,
 }
 
 impl DaemonError {
@@ -91,13 +103,15 @@ impl DaemonError {
     }
 }
 
-/// Where a reload reads the settings from again.
+/// Where a reload reads the settings from again, and what the terminal is like.
 #[derive(Debug, Clone)]
 pub struct Reload {
     /// What the command line said.
     pub flags: RunOptions,
     /// The configuration file, where one was named.
     pub config: Option<PathBuf>,
+    /// Whether text on standard output is coloured.
+    pub coloured_stdout: bool,
 }
 
 /// What was seen from the start to the end.
@@ -122,7 +136,9 @@ pub struct Summary {
     pub flows_denied: u64,
     /// Of these, flows that nobody can decide about.
     pub flows_undecided: u64,
-    /// Records in the output.
+    /// Times in which an interface was not watched, one record each.
+    pub gaps: u64,
+    /// Records in the output: two for each flow, and `gaps`.
     pub records_written: u64,
     /// Records that were lost, for whatever reason.
     pub records_lost: u64,
@@ -133,75 +149,140 @@ pub struct Summary {
 /// # Errors
 /// Whatever keeps it from starting, or ends it early.
 pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> {
-    let interface = match &settings.interface {
-        Some(name) => link::find(name)?,
-        None => link::default_route()?,
-    };
-    let ring = Ring::open(&interface, &ring_settings(&settings))?;
-    let waker = ring.waker();
-    let server = Server::bind(&settings.socket)?;
+    let to_watch = look_up(&settings.interfaces)?;
+    let rings = to_watch
+        .iter()
+        .map(|_| Ring::unbound(&ring_settings(&settings)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let server = bind_server(&settings)?;
     let sink = settings.output.clone().map_or(Sink::Stdout, Sink::File);
-    let format = record_format(settings.format, &sink);
+    let format = record_format(settings.format, &sink, reload.coloured_stdout);
     let output = Output::open(sink)?;
     privilege::drop_all()?;
 
-    let policy = load_policy(&settings.rules, &interface.connected_prefixes(), 1)?;
-    let policy = Arc::new(policy);
+    let rules = load_all(&settings, &to_watch)?;
     let reader_gone = Arc::new(Notify::new());
-    let (queue, writer) = RecordWriter {
+    let hub = Hub::new(observers::REMEMBERED, observers::MOST_READERS);
+    let (queues, records) = RecordWriter {
         output,
         format,
-        interface_name: interface.name.clone(),
+        interface_names: to_watch.iter().map(|(name, _)| name.clone()).collect(),
         queue_limit: settings.record_queue as usize,
+        hub: hub.clone(),
     }
     .start({
         let reader_gone = Arc::clone(&reader_gone);
         move || reader_gone.notify_one()
     })?;
-    let seed = RandomState::new().hash_one(0);
-    let engine = Engine::new(Arc::clone(&policy), settings.limits(), seed);
-    let (commands, received) = mpsc::channel();
-    let (ended, capture_ended) = oneshot::channel();
-    let capture = CaptureLoop::new(ring, engine, queue, received);
-    let thread = thread::Builder::new()
-        .name("capture".into())
-        .spawn(move || ended.send(capture.run()).is_ok())
-        .map_err(|source| DaemonError::Start { part: "the capture thread", source })?;
-
+    let (notices, news) = unbounded_channel();
+    let mut watches = Vec::new();
+    let parts = to_watch.into_iter().zip(rules).zip(rings).zip(queues).enumerate();
+    for (number, ((((name, connected), rules), ring), queue)) in parts {
+        let seed = RandomState::new().hash_one(number);
+        let engine = Engine::new(Arc::clone(&rules.policy), settings.limits(), seed);
+        let capture = start_capture(number, ring, engine, queue, notices.clone())?;
+        watches.push(Watch::new(name, connected, rules, capture));
+    }
     let started_ns = Clock::default().read().unix_ns;
     let desk = Desk {
         settings,
-        interface,
-        policy: Arc::new(ArcSwap::new(policy)),
-        capture: CaptureHandle { commands, waker },
-        records: writer,
+        watched: watches.iter().map(Watch::watched).collect(),
+        watches,
+        records,
+        hub,
         reader_gone,
         clients: Arc::default(),
         started_ns,
-        loaded_ns: started_ns,
         last_reload: None,
+        reloads: ReloadMetrics {
+            last_successful: true,
+            last_success_seconds: metrics::seconds(started_ns),
+            ..ReloadMetrics::default()
+        },
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| DaemonError::Start { part: "the socket's runtime", source })?;
-    let (report, records) =
-        runtime.block_on(attend::attend(desk, &server, reload, capture_ended))?;
-    let _sent = thread.join();
-    Ok(summary(&report, &records.finish(PATIENCE)))
+    let (reports, watches, records) =
+        socket_runtime()?.block_on(attend::attend(desk, &server, reload, news))?;
+    let gaps = watches.iter().map(|watch| watch.presence().gaps().0).sum();
+    watches.into_iter().for_each(Watch::join);
+    Ok(summary(&reports, gaps, &records))
 }
 
-/// Reads and compiles the rules.
-fn load_policy(
-    rules: &RuleOptions,
-    connected: &[IpNet],
-    revision: u64,
-) -> Result<Policy, DaemonError> {
-    let loaded = rule_files::load(rules, connected)?;
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
+/// Opens the Unix socket, and the loopback address where one is wanted.
+fn bind_server(settings: &Settings) -> Result<Server, DaemonError> {
+    let server = Server::bind(&settings.socket)?;
+    let Some((address, token_file)) = settings.listen.clone() else { return Ok(server) };
+    Ok(server.listen(&Listen { address, token_file })?)
+}
+
+fn socket_runtime() -> Result<tokio::runtime::Runtime, DaemonError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| DaemonError::Start { part: "the socket's runtime", source })
+}
+
+/// Returns the names of the interfaces to watch and the networks that each is connected to. One that is not there is
+/// waited for, and has none.
+fn look_up(names: &[String]) -> Result<Vec<(String, Vec<IpNet>)>, DaemonError> {
+    if names.is_empty() {
+        let interface = link::default_route()?;
+        return Ok(vec![(interface.name.clone(), interface.connected_prefixes())]);
     }
-    Ok(Policy::compile(loaded.rules, revision)?)
+    let links = Links::read()?;
+    let look_up = |name: &String| {
+        let connected = links.find(name)?.map(|it| it.connected_prefixes()).unwrap_or_default();
+        Ok((name.clone(), connected))
+    };
+    names.iter().map(look_up).collect()
+}
+
+/// Loads the rules of all interfaces; all errors of all of them are told at once.
+fn load_all(
+    settings: &Settings,
+    to_watch: &[(String, Vec<IpNet>)],
+) -> Result<Vec<LoadedRules>, DaemonError> {
+    let (mut loaded, mut errors) = (Vec::new(), Vec::new());
+    for (name, connected) in to_watch {
+        match LoadedRules::load(settings.rules_of(name), connected, 1) {
+            Ok(rules) => loaded.push(rules),
+            Err(DaemonError::Rules(RuleFileErrors(found))) => {
+                for error in found {
+                    if !errors.contains(&error) {
+                        errors.push(error);
+                    }
+                }
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if errors.is_empty() { Ok(loaded) } else { Err(RuleFileErrors(errors).into()) }
+}
+
+fn start_capture(
+    number: usize,
+    ring: Ring,
+    engine: Engine,
+    queue: RecordQueue,
+    notices: UnboundedSender<Notice>,
+) -> Result<CaptureHandle, DaemonError> {
+    let waker = ring.waker();
+    let (commands, received) = mpsc::channel();
+    let pulse = Arc::default();
+    let parts = Parts {
+        number,
+        ring,
+        engine,
+        queue,
+        commands: received,
+        notices: notices.clone(),
+        pulse: Arc::clone(&pulse),
+    };
+    let ending = Ending { notices, report: None };
+    let thread = thread::Builder::new()
+        .name("capture".into())
+        .spawn(move || ending.came_with(CaptureLoop::new(parts).run()))
+        .map_err(|source| DaemonError::Start { part: "a capture thread", source })?;
+    Ok(CaptureHandle { commands, waker, pulse, thread })
 }
 
 fn ring_settings(settings: &Settings) -> RingSettings {
@@ -209,28 +290,36 @@ fn ring_settings(settings: &Settings) -> RingSettings {
 }
 
 /// People at a terminal get text, programs get JSON, unless told otherwise.
-pub(crate) fn record_format(wanted: Option<Format>, sink: &Sink) -> report::Format {
+pub(crate) fn record_format(
+    wanted: Option<Format>,
+    sink: &Sink,
+    coloured_stdout: bool,
+) -> report::Format {
     let at_terminal = *sink == Sink::Stdout && io::stdout().is_terminal();
+    let colour = *sink == Sink::Stdout && coloured_stdout;
     match wanted {
-        Some(Format::Text) => report::Format::Text { colour: at_terminal },
-        None if at_terminal => report::Format::Text { colour: true },
+        Some(Format::Text) => report::Format::Text { colour },
+        None if at_terminal => report::Format::Text { colour },
         Some(Format::Json) | None => report::Format::Json,
     }
 }
 
-fn summary(report: &CaptureReport, records: &RecordCounters) -> Summary {
-    let engine = &report.engine;
+fn summary(reports: &[CaptureReport], gaps: u64, records: &RecordCounters) -> Summary {
+    let sum = |of: fn(&CaptureReport) -> u64| reports.iter().map(of).sum::<u64>();
+    let parsed = sum(|it| it.engine.packets);
+    let skipped = sum(|it| it.engine.skipped.total());
     Summary {
         event: "summary",
-        packets: engine.packets + engine.skipped.total(),
-        parsed: engine.packets,
-        skipped: engine.skipped.total(),
-        kernel_packets: report.kernel.packets,
-        kernel_drops: report.kernel.drops,
-        flows: engine.flows.created,
-        flows_allowed: engine.verdicts.allow,
-        flows_denied: engine.verdicts.deny,
-        flows_undecided: engine.verdicts.undecided,
+        packets: parsed + skipped,
+        parsed,
+        skipped,
+        kernel_packets: sum(|it| it.kernel.packets),
+        kernel_drops: sum(|it| it.kernel.drops),
+        flows: sum(|it| it.engine.flows.created),
+        flows_allowed: sum(|it| it.engine.verdicts.allow),
+        flows_denied: sum(|it| it.engine.verdicts.deny),
+        flows_undecided: sum(|it| it.engine.verdicts.undecided),
+        gaps,
         records_written: records.written,
         records_lost: records.lost_queue_full + records.lost_write,
     }

@@ -3,6 +3,7 @@
 //! * `packets` = packets of all flows, live and ended, + `fragments.undecided`
 //! * `flows.created` = `flows.live` + the sum of `flows.ended` = the sum of `verdicts`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::EndReason;
@@ -10,7 +11,7 @@ use crate::nsg::Access;
 use crate::packet::Skip;
 
 /// All counters, as of one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Counters {
     /// Packets observed; skipped frames are not among them.
     pub packets: u64,
@@ -29,7 +30,7 @@ pub struct Counters {
 }
 
 /// Frames that gave no packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SkipCounters {
     /// ARP.
     pub arp: u64,
@@ -59,7 +60,7 @@ impl SkipCounters {
 }
 
 /// Flows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct FlowCounters {
     /// Begun.
     pub created: u64,
@@ -70,7 +71,7 @@ pub struct FlowCounters {
 }
 
 /// Ended flows, by reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct EndCounters {
     /// Both sides of a TCP connection closed it.
     pub closed: u64,
@@ -115,7 +116,7 @@ impl EndCounters {
 }
 
 /// Flows begun, by verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct VerdictCounters {
     /// Allowed.
     pub allow: u64,
@@ -142,7 +143,7 @@ impl VerdictCounters {
 }
 
 /// Fragments of datagrams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct FragmentCounters {
     /// Later fragments counted in the flow of their first one.
     pub joined: u64,
@@ -153,7 +154,7 @@ pub struct FragmentCounters {
 }
 
 /// ICMP errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct IcmpErrorCounters {
     /// Counted in the flow they quote.
     pub attached: u64,

@@ -17,6 +17,7 @@
 
 mod counters;
 mod fragments;
+mod hits;
 mod judgment;
 mod opening;
 mod record;
@@ -31,14 +32,16 @@ pub use self::counters::{
     Counters, EndCounters, FlowCounters, FragmentCounters, IcmpErrorCounters, SkipCounters,
     VerdictCounters,
 };
+pub use self::hits::{Hits, RuleHit, RuleHits};
 pub use self::record::{EndReason, Event, FlowFilter, FlowRecord};
 pub use self::tcp::TcpStage;
 pub use crate::flow_table::{Timeouts, Traffic};
 
 use self::fragments::FragmentTable;
+use self::hits::HitCounters;
 use self::judgment::{Judgment, own_end, record_of};
 use self::opening::{can_open, is_first_syn, opening_of};
-use crate::classifier::Policy;
+use crate::classifier::{Decision, Policy};
 use crate::flow::{Direction, FiveTuple, FlowKey, Sender, Timestamp};
 use crate::flow_table::{Flow, FlowHash, FlowTable, Slot};
 use crate::nsg::Access;
@@ -76,6 +79,7 @@ pub struct Engine {
     table: FlowTable<Judgment>,
     fragments: FragmentTable,
     counters: Counters,
+    hits: HitCounters,
 }
 
 impl Engine {
@@ -85,6 +89,7 @@ impl Engine {
     pub fn new(policy: Arc<Policy>, limits: Limits, seed: u64) -> Self {
         Self {
             judge_allowed_again: policy.flush_connection(),
+            hits: HitCounters::new(&policy),
             policy,
             generation: 0,
             table: FlowTable::new(limits.max_flows, limits.timeouts, seed),
@@ -139,6 +144,7 @@ impl Engine {
             self.generation = self.generation.wrapping_add(1);
         }
         self.judge_allowed_again = policy.flush_connection();
+        self.hits = self.hits.carried_over(&self.policy, &policy);
         self.policy = policy;
     }
 
@@ -171,6 +177,12 @@ impl Engine {
         let mut counters = self.counters;
         counters.flows.live = self.table.len() as u64;
         counters
+    }
+
+    /// Returns what each rule in force has decided.
+    #[must_use]
+    pub fn rule_hits(&self) -> RuleHits {
+        self.hits.snapshot(&self.policy)
     }
 
     /// Appends flows to `found`, up to `limit` of them in all, looking at no more than `looks` places of the table
@@ -254,7 +266,8 @@ impl Engine {
                 }
                 self.open(now, direction, packet, located, events);
             }
-            Some((slot, Meeting::JudgedOtherwise(judgment))) => {
+            Some((slot, Meeting::JudgedOtherwise(judgment, opened, decision))) => {
+                self.hits.count(opened, decision, now.unix_ns);
                 self.restart(now, slot, judgment, events);
                 self.count(now, slot, sender, packet);
                 self.announce(slot, events);
@@ -277,11 +290,15 @@ impl Engine {
         }
         let is_memory = flow.value.is_denial() || self.judge_allowed_again;
         let again = (flow.value.generation != self.generation && is_memory).then(|| {
-            let verdict = self.policy.classify(flow.opening().direction, &flow.tuple());
-            Judgment { tcp: flow.value.tcp, ..Judgment::new(verdict, self.generation) }
+            let opened = flow.opening().direction;
+            let decision = self.policy.decide(opened, &flow.tuple());
+            let verdict = self.policy.verdict(opened, decision);
+            let judgment =
+                Judgment { tcp: flow.value.tcp, ..Judgment::new(verdict, self.generation) };
+            (judgment, opened, decision)
         });
         // The judgment holds a counted reference that other threads share: it is looked at, and not cloned.
-        let judgment = again.as_ref().unwrap_or(&flow.value);
+        let judgment = again.as_ref().map_or(&flow.value, |(judgment, ..)| judgment);
         let from_other_side = sender != flow.opening().initiator;
         let asks_for_its_own =
             judgment.is_denial() && !judgment.reverse_denied && from_other_side && can_open(packet);
@@ -295,10 +312,10 @@ impl Engine {
                 EndReason::PolicyChange
             });
         }
-        if let Some(mut judgment) = again {
+        if let Some((mut judgment, opened, decision)) = again {
             judgment.reverse_denied = asks_for_its_own;
             if !judgment.says_the_same_as(&flow.value) {
-                return Meeting::JudgedOtherwise(judgment);
+                return Meeting::JudgedOtherwise(judgment, opened, decision);
             }
             flow.value = judgment;
         } else if asks_for_its_own {
@@ -317,7 +334,10 @@ impl Engine {
         events: &mut Vec<Event>,
     ) {
         let opening = opening_of(direction, packet, sender);
-        let verdict = self.policy.classify(opening.direction, &key.tuple_from(opening.initiator));
+        let tuple = key.tuple_from(opening.initiator);
+        let decision = self.policy.decide(opening.direction, &tuple);
+        let verdict = self.policy.verdict(opening.direction, decision);
+        self.hits.count(opening.direction, decision, now.unix_ns);
         let judgment = Judgment::new(verdict, self.generation);
         let denied = judgment.is_denial();
         let (slot, evicted) = self.table.insert(now, (hash, key), opening, denied, judgment);
@@ -393,6 +413,6 @@ enum Meeting {
     Belongs,
     /// It ends the flow, for this reason, and opens another.
     OpensAnother(EndReason),
-    /// The rules that are in force now say something else of the flow.
-    JudgedOtherwise(Judgment),
+    /// The rules that are in force now say something else of the flow, which was opened in this direction.
+    JudgedOtherwise(Judgment, Direction, Decision),
 }

@@ -184,6 +184,25 @@ impl Scene {
             in_flows + self.gone.packets + counters.fragments.undecided,
             "every packet is in one flow or undecided"
         );
+        let hits = self.engine.rule_hits();
+        let by_rules: u64 = hits.rules.iter().map(|rule| rule.hits.flows).sum();
+        assert_eq!(
+            counters.flows.created,
+            by_rules + hits.by_former_rules + hits.without_rule,
+            "every flow is a hit"
+        );
+    }
+
+    /// Rules that have decided something: how many flows, and in which second the last.
+    fn hits(&self) -> Vec<String> {
+        let hits = self.engine.rule_hits();
+        let decided = hits.rules.iter().filter(|rule| rule.hits != Hits::default());
+        decided
+            .map(|RuleHit { direction, rule, hits, .. }| {
+                let last = (hits.last_unix_ns.unwrap() - at(0).unix_ns) / SECOND;
+                format!("{direction} {}: {} at {last}", rule.rule, hits.flows)
+            })
+            .collect()
     }
 }
 
@@ -704,6 +723,55 @@ proptest! {
         prop_assert_eq!(scene.engine.counters(), by_block.engine.counters());
         prop_assert_eq!(scene.engine.counters().packets * 100, scene.engine.counters().bytes);
     }
+}
+
+#[test]
+fn a_hit_is_a_flow_and_not_a_packet() {
+    let mut scene = Scene::new(policy(1, ssh_allowed(), false), 10);
+    scene.tcp(Inbound, (22, 50_000), "S");
+    scene.tcp(Outbound, (22, 50_000), "SA");
+    scene.wait(3);
+    scene.tcp(Inbound, (22, 50_001), "S");
+    scene.tcp(Inbound, (23, 50_001), "S");
+    scene.tcp(Inbound, (23, 50_001), "S");
+    scene.tcp(Outbound, (50_002, 443), "S");
+    assert_eq!(
+        scene.hits(),
+        [
+            "Inbound ssh: 2 at 3",
+            "Inbound DenyAllInBound: 1 at 3",
+            "Outbound AllowInternetOutBound: 1 at 3"
+        ]
+    );
+}
+
+#[test]
+fn hits_stay_with_a_rule_that_stays_and_are_gone_with_one_that_goes() {
+    let mut scene = Scene::new(policy(1, ssh_allowed(), false), 10);
+    scene.tcp(Inbound, (22, 50_000), "S");
+    scene.tcp(Inbound, (23, 50_000), "S");
+    // A rule before it, and another access under the same name.
+    let web = SecurityRule { priority: Priority(99), ..rule("web", Inbound, Allow, 443) };
+    scene.replace(policy(2, vec![web, rule("ssh", Inbound, Deny, 22)], false));
+    assert_eq!(scene.hits(), ["Inbound DenyAllInBound: 1 at 0"]);
+    assert_eq!(scene.engine.rule_hits().by_former_rules, 1);
+    scene.wait(1);
+    scene.tcp(Inbound, (22, 50_001), "S");
+    assert_eq!(scene.hits(), ["Inbound ssh: 1 at 1", "Inbound DenyAllInBound: 1 at 0"]);
+    // The denied flow is judged again by its next packet: a flow of its own by another rule.
+    scene.replace(policy(3, vec![rule("telnet", Inbound, Allow, 23)], false));
+    scene.tcp(Inbound, (23, 50_000), "S");
+    assert_eq!(scene.hits(), ["Inbound telnet: 1 at 1", "Inbound DenyAllInBound: 1 at 0"]);
+    assert_eq!(scene.engine.rule_hits().by_former_rules, 2);
+}
+
+#[test]
+fn flows_without_any_group_are_hits_of_no_rule() {
+    let nothing = Arc::new(Policy::compile(AppliedRules::default(), 1).unwrap());
+    let mut scene = Scene::new(nothing, 10);
+    scene.tcp(Inbound, (22, 50_000), "S");
+    assert_eq!(scene.engine.rule_hits().without_rule, 1);
+    assert!(scene.engine.rule_hits().rules.is_empty());
 }
 
 #[test]

@@ -14,7 +14,17 @@ use crate::flow::{Direction, UnknownWord};
 
 /// What a rule does with the packets that it matches. The rules of a network security group know only the first and
 /// the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 pub enum AdminAccess {
     /// Let through; the next layer is asked.
     Allow,

@@ -20,6 +20,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AZURE_HOST_ADDRESS, RuleProvenance, WellKnownTag};
@@ -46,7 +47,9 @@ const DHCPV6_SERVER_PORT: u16 = 547;
 const RESERVED_SOURCE_PORT: u16 = 65330;
 
 /// A kind of traffic that the platform handles by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PlatformTraffic {
     /// The VM agent's talk with the host: tcp 80 and 32526 on 168.63.129.16. No rule touches it.
@@ -72,7 +75,9 @@ pub enum PlatformTraffic {
 }
 
 /// What becomes of such traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PlatformEffect {
     /// It passes whatever the rules say.

@@ -111,6 +111,15 @@ impl ServiceTags {
         }
     }
 
+    /// Replaces the virtual network, and with it what `Internet` stands for where that was not supplied.
+    #[must_use]
+    pub fn with_virtual_network(self, prefixes: impl IntoIterator<Item = IpNet>) -> Self {
+        let other = Self::new(prefixes);
+        let virtual_network = other.virtual_network;
+        let internet = if self.internet_is_supplied { self.internet } else { other.internet };
+        Self { virtual_network, internet, ..self }
+    }
+
     /// Replaces what `Internet` stands for by a supplied expansion, as effective rules show it.
     #[must_use]
     pub fn with_internet(mut self, prefixes: impl IntoIterator<Item = IpNet>) -> Self {

@@ -25,7 +25,7 @@ pub(super) fn push_json(out: &mut String, text: &str) {
 }
 
 /// Appends text for people. A backslash is doubled, so that an escape can not be forged either.
-pub(super) fn push_plain(out: &mut String, text: &str) {
+pub fn push_plain(out: &mut String, text: &str) {
     push(out, text, |character| character == '\\');
 }
 

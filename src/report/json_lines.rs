@@ -3,7 +3,7 @@
 //! | key | value | present |
 //! |---|---|---|
 //! | `timestamp` | RFC 3339, UTC, nine digits of a second: the first packet of a flow that starts, the last packet of one that ended | always |
-//! | `event` | `flow_start`, `flow_end` | always |
+//! | `event` | `flow_start`, `flow_end`; `gap`: see below | always |
 //! | `access` | `Allow`, `Deny`, `Undecided` (a rule that might decide names what nobody knows) | always |
 //! | `direction` | `Inbound`, `Outbound`: of the initiator's packets, seen from the interface | always |
 //! | `security_rule.name` | the rule that decided | with a rule |
@@ -25,6 +25,9 @@
 //! | `duration_ms` | whole milliseconds from the first to the last packet, by a clock that never jumps | at the end |
 //! | `midstream` | `true` where the flow was first met in the middle: who began it is a guess | at the end |
 //! | `end_reason` | `closed`, `reset`, `idle`, `evicted`, `policy_change`, `superseded`, `shutdown` | at the end |
+//!
+//! A `gap` says that the interface was not watched for a while, and has other keys: `timestamp` (its end),
+//! `network.interface.name`, `gap.start`, `gap.end`, `gap.reason` (`down`, `absent`) and `duration_ms`.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -32,6 +35,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::Gap;
 use super::escape::push_json;
 use crate::engine::{Event, FlowRecord};
 use crate::flow::Timestamp;
@@ -90,6 +94,24 @@ impl JsonLines {
     pub fn render_live(&mut self, flow: &FlowRecord, out: &mut String) {
         self.push_flow(out, flow, flow.last, "flow_live");
         push_totals(out, flow);
+        out.push_str("}\n");
+    }
+
+    /// Appends the line of a gap, line feed included.
+    pub fn render_gap(&mut self, gap: &Gap, out: &mut String) {
+        for (key, unix_ns) in [
+            ("{\"timestamp\":\"", gap.end.unix_ns),
+            ("\",\"event\":\"gap\",\"gap.start\":\"", gap.start.unix_ns),
+            ("\",\"gap.end\":\"", gap.end.unix_ns),
+        ] {
+            out.push_str(key);
+            self.push_time(out, unix_ns);
+        }
+        out.push_str("\",\"gap.reason\":\"");
+        out.push_str(gap.reason);
+        out.push_str("\",\"duration_ms\":");
+        push_number(out, gap.milliseconds());
+        out.push_str(&self.interface);
         out.push_str("}\n");
     }
 

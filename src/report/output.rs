@@ -1,7 +1,7 @@
 //! Where lines are written to: standard output or a file, never with a torn line between two whole ones.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -53,21 +53,21 @@ impl Output {
     /// # Errors
     /// The file, or standard output, can not be used.
     pub fn open(sink: Sink) -> Result<Self, ReportError> {
-        let file = match &sink {
+        let (file, torn) = match &sink {
             Sink::Stdout => {
-                File::from(io::stdout().as_fd().try_clone_to_owned().map_err(ReportError::Stdout)?)
+                let stdout = io::stdout().as_fd().try_clone_to_owned();
+                (File::from(stdout.map_err(ReportError::Stdout)?), false)
             }
             Sink::File(path) => open_file(path)?,
         };
-        Ok(Self { sink, file, torn: false })
+        Ok(Self { sink, file, torn })
     }
 
     /// Opens the file at the path anew, after it was renamed; `false` where there is no file. Where that fails the old
     /// one stays in use.
     pub(super) fn reopen(&mut self) -> Result<bool, ReportError> {
         let Sink::File(path) = &self.sink else { return Ok(false) };
-        self.file = open_file(path)?;
-        self.torn = false;
+        (self.file, self.torn) = open_file(path)?;
         Ok(true)
     }
 
@@ -107,13 +107,27 @@ impl Output {
     }
 }
 
-fn open_file(path: &Path) -> Result<File, ReportError> {
-    OpenOptions::new()
+/// Opens a file to append to; `true` where its last line was torn, by a kill or a power cut.
+fn open_file(path: &Path) -> Result<(File, bool), ReportError> {
+    let file = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o640)
         .open(path)
-        .map_err(|source| ReportError::Open { path: path.to_owned(), source })
+        .map_err(|source| ReportError::Open { path: path.to_owned(), source })?;
+    let has_bytes = file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
+    // A file that can not be read is taken to be whole.
+    let torn = has_bytes && last_byte(path).is_ok_and(|byte| byte != b'\n');
+    Ok((file, torn))
+}
+
+fn last_byte(path: &Path) -> io::Result<u8> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    let [byte] = last;
+    Ok(byte)
 }
 
 /// Writes all bytes, or as many as possible; returns how many.

@@ -148,7 +148,7 @@ fn lines_for_people_are_aligned_and_complete() {
         ),
     ] {
         let mut line = String::new();
-        TextLines::new(colour).render(&event, &mut line);
+        TextLines::new(colour, "eth0").render(&event, &mut line);
         assert_eq!(line, expected);
     }
 }
@@ -266,7 +266,7 @@ proptest! {
             assert_one_harmless_line(&line);
             prop_assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected(&event));
             line.clear();
-            TextLines::new(false).render(&event, &mut line);
+            TextLines::new(false, "eth0").render(&event, &mut line);
             assert_one_harmless_line(&line);
         }
     }
@@ -276,16 +276,25 @@ fn writer_to(path: &Path, queue_limit: usize) -> RecordWriter {
     RecordWriter {
         output: Output::open(Sink::File(path.to_owned())).unwrap(),
         format: Format::Json,
-        interface_name: "eth0".to_owned(),
+        interface_names: vec!["eth0".to_owned()],
         queue_limit,
+        hub: Hub::new(0, 0),
     }
+}
+
+fn started(
+    writer: RecordWriter,
+    on_reader_gone: impl FnOnce() + Send + 'static,
+) -> (RecordQueue, WriterHandle) {
+    let (queues, handle) = writer.start(on_reader_gone).unwrap();
+    (queues.into_iter().next().unwrap(), handle)
 }
 
 fn nobody_leaves() {
     panic!("a file has no reader that could leave");
 }
 
-fn events(count: usize) -> Vec<Event> {
+pub(super) fn events(count: usize) -> Vec<Event> {
     vec![Event::start(flow()); count]
 }
 
@@ -309,7 +318,7 @@ fn assert_balanced(counters: RecordCounters) {
 fn all_events_that_fit_the_queue_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.jsonl");
-    let (mut queue, handle) = writer_to(&path, 100_000).start(nobody_leaves).unwrap();
+    let (mut queue, handle) = started(writer_to(&path, 100_000), nobody_leaves);
     for count in [1, 10, 5000, 0, 300] {
         let mut batch = events(count);
         queue.send(&mut batch);
@@ -328,12 +337,26 @@ fn a_file_is_made_for_owner_and_group_only_and_appended_to() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.jsonl");
     for round in 1..=2 {
-        let (mut queue, handle) = writer_to(&path, 10).start(nobody_leaves).unwrap();
+        let (mut queue, handle) = started(writer_to(&path, 10), nobody_leaves);
         queue.send(&mut events(2));
         assert_eq!(handle.finish(PATIENCE).written, 2);
         assert_eq!(records_in(&path), 2 * round);
     }
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o137, 0);
+}
+
+#[test]
+fn after_a_torn_line_a_new_one_is_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("records.jsonl");
+    fs::write(&path, "{\"whole\":1}\n{\"torn").unwrap();
+    let (mut queue, writer) = started(writer_to(&path, 10), nobody_leaves);
+    queue.send(&mut events(1));
+    assert_eq!(writer.finish(Duration::from_secs(5)).written, 1);
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[1], "{\"torn");
+    assert!(lines.len() == 3 && serde_json::from_str::<Value>(lines[2]).is_ok(), "{text}");
 }
 
 #[test]
@@ -347,7 +370,7 @@ fn a_sink_that_can_not_be_opened_is_an_error_with_its_path() {
 fn what_does_not_fit_the_queue_is_counted_as_lost_to_the_event() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.jsonl");
-    let (mut queue, handle) = writer_to(&path, 1000).start(nobody_leaves).unwrap();
+    let (mut queue, handle) = started(writer_to(&path, 1000), nobody_leaves);
     queue.send(&mut events(1700));
     assert_eq!(queue.counters().lost_queue_full, 700);
     for _ in 0..200 {
@@ -364,7 +387,7 @@ fn what_does_not_fit_the_queue_is_counted_as_lost_to_the_event() {
 fn a_sender_that_waits_loses_nothing_to_a_small_queue() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.jsonl");
-    let (mut queue, handle) = writer_to(&path, 64).start(nobody_leaves).unwrap();
+    let (mut queue, handle) = started(writer_to(&path, 64), nobody_leaves);
     let mut batch = events(10_000);
     queue.send_waiting(&mut batch, Instant::now() + PATIENCE);
     assert!(batch.is_empty());
@@ -377,7 +400,7 @@ fn a_renamed_file_is_left_complete_and_a_new_one_begun() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.jsonl");
     let old = folder.path().join("flows.jsonl.1");
-    let (mut queue, handle) = writer_to(&path, 1000).start(nobody_leaves).unwrap();
+    let (mut queue, handle) = started(writer_to(&path, 1000), nobody_leaves);
     queue.send(&mut events(10));
     fs::rename(&path, &old).unwrap_or_else(|error| panic!("{error}"));
     queue.send(&mut events(5));
@@ -402,8 +425,7 @@ fn a_file_that_can_not_be_opened_anew_stays_in_use() {
     let inner = folder.path().join("inner");
     let moved = folder.path().join("moved");
     fs::create_dir(&inner).unwrap();
-    let (mut queue, handle) =
-        writer_to(&inner.join("flows.jsonl"), 1000).start(nobody_leaves).unwrap();
+    let (mut queue, handle) = started(writer_to(&inner.join("flows.jsonl"), 1000), nobody_leaves);
     fs::rename(&inner, &moved).unwrap();
     handle.reopen();
     queue.send(&mut events(4));
@@ -413,7 +435,7 @@ fn a_file_that_can_not_be_opened_anew_stays_in_use() {
 
 #[test]
 fn a_device_that_is_always_full_loses_everything_and_stops_nothing() {
-    let (mut queue, handle) = writer_to(Path::new("/dev/full"), 1000).start(nobody_leaves).unwrap();
+    let (mut queue, handle) = started(writer_to(Path::new("/dev/full"), 1000), nobody_leaves);
     for _ in 0..5 {
         queue.send(&mut events(3));
     }
@@ -431,7 +453,7 @@ fn a_reader_that_leaves_is_told_once_and_the_rest_is_lost() {
         std::thread::spawn(move || drop(fs::File::open(path).unwrap()))
     };
     let (tell, told) = mpsc::channel();
-    let (mut queue, handle) = writer_to(&path, 1000).start(move || tell.send(()).unwrap()).unwrap();
+    let (mut queue, handle) = started(writer_to(&path, 1000), move || tell.send(()).unwrap());
     reader.join().unwrap();
     queue.send(&mut events(3));
     told.recv_timeout(PATIENCE).unwrap();
@@ -450,7 +472,7 @@ fn a_reader_that_does_not_read_can_not_hold_up_the_end() {
         let path = path.clone();
         std::thread::spawn(move || fs::File::open(path).unwrap())
     };
-    let (mut queue, handle) = writer_to(&path, 10_000).start(|| ()).unwrap();
+    let (mut queue, handle) = started(writer_to(&path, 10_000), || ());
     let reader = reader.join().unwrap();
     let mut batch = events(30_000);
     queue.send_waiting(&mut batch, Instant::now() + Duration::from_millis(300));
@@ -499,7 +521,7 @@ fn a_full_disk_tears_no_line_loses_what_it_counts_and_is_left_behind() {
     let path = disk.folder.path().join("flows.jsonl");
     let ballast = disk.folder.path().join("ballast");
     fs::write(&ballast, vec![0; 30_000]).unwrap();
-    let (mut queue, handle) = writer_to(&path, 100_000).start(nobody_leaves).unwrap();
+    let (mut queue, handle) = started(writer_to(&path, 100_000), nobody_leaves);
     let wait_until_done = |queue: &RecordQueue| {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -527,4 +549,40 @@ fn a_full_disk_tears_no_line_loses_what_it_counts_and_is_left_behind() {
     assert_eq!(counters.written, still_full.written + 30);
     assert_eq!(counters.written, records_in(&path));
     assert_balanced(counters);
+}
+
+#[test]
+fn the_queues_of_several_interfaces_share_one_output_and_a_gap_counts_as_a_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flows.jsonl");
+    let interface_names = vec!["eth0".to_owned(), "eth1".to_owned()];
+    let writer = RecordWriter { interface_names, ..writer_to(&path, 1000) };
+    let (mut queues, handle) = writer.start(nobody_leaves).unwrap();
+    for (queue, count) in queues.iter_mut().zip([3, 4]) {
+        queue.send(&mut events(count));
+    }
+    let at = |seconds: u64| Timestamp {
+        monotonic_ns: seconds * 1_000_000_000,
+        unix_ns: (1_800_000_000 + seconds) * 1_000_000_000,
+    };
+    handle.gap(1, Gap { start: at(1), end: at(3), reason: "absent" });
+    let counters = handle.finish(Duration::from_secs(5));
+    assert_eq!((counters.events, counters.written), (8, 8));
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name| lines.iter().filter(|line| line["network.interface.name"] == name).count();
+    assert_eq!((of("eth0"), of("eth1")), (3, 5));
+    let gap = serde_json::json!({
+        "timestamp": "2027-01-15T08:00:03.000000000Z", "event": "gap",
+        "gap.start": "2027-01-15T08:00:01.000000000Z", "gap.end": "2027-01-15T08:00:03.000000000Z",
+        "gap.reason": "absent", "duration_ms": 2000, "network.interface.name": "eth1",
+    });
+    assert_eq!(lines[7], gap);
+    let mut line = String::new();
+    TextLines::new(false, "eth1")
+        .render_gap(&Gap { start: at(1), end: at(3), reason: "down" }, &mut line);
+    assert_eq!(
+        line,
+        "08:00:03.000 gap   eth1 was down and not watched for 2.000 s, since 08:00:01.000\n"
+    );
 }

@@ -10,6 +10,7 @@
 
 use std::fmt::Write;
 
+use super::Gap;
 use super::escape::push_plain;
 use crate::engine::{EndReason, Event, FlowRecord};
 use crate::flow::Direction;
@@ -21,6 +22,8 @@ const MILLISECOND_NS: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct TextLines {
     colour: bool,
+    /// Named where an interface was not watched.
+    interface: String,
     /// Reused: the tuple, to be aligned.
     ends: String,
 }
@@ -28,8 +31,26 @@ pub struct TextLines {
 impl TextLines {
     /// Makes lines, with terminal colours or without.
     #[must_use]
-    pub const fn new(colour: bool) -> Self {
-        Self { colour, ends: String::new() }
+    pub fn new(colour: bool, interface_name: &str) -> Self {
+        Self { colour, interface: interface_name.to_owned(), ends: String::new() }
+    }
+
+    /// Appends the line of a gap, line feed included.
+    pub fn render_gap(&mut self, gap: &Gap, out: &mut String) {
+        push_time_of_day(out, gap.end.unix_ns);
+        out.push_str(" gap   ");
+        push_plain(out, &self.interface);
+        let milliseconds = gap.milliseconds();
+        // Writing to a string can not fail.
+        _ = write!(
+            out,
+            " was {} and not watched for {}.{:03} s, since ",
+            gap.reason,
+            milliseconds / 1000,
+            milliseconds % 1000
+        );
+        push_time_of_day(out, gap.start.unix_ns);
+        out.push('\n');
     }
 
     /// Appends the line of one event, line feed included.

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Format, Output, Renderer, ReportError};
+use super::journal::{DenyLog, LOST_RECORDS};
+use super::{Format, Gap, Hub, Output, Renderer, ReportError};
 use crate::engine::Event;
 
 /// Bytes of lines that are written at once.
@@ -24,6 +25,9 @@ const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
 /// Shortest time between two warnings.
 const WARN_AFTER: Duration = Duration::from_secs(10);
+
+/// Events that are rendered between two hand-overs to the hub.
+const REMEMBER_AT_ONCE: usize = 256;
 
 /// Emptied batches that are kept to be filled again.
 const EMPTIED_KEPT: usize = 4;
@@ -66,14 +70,17 @@ impl Shared {
 }
 
 enum Message {
-    Batch(Vec<Event>),
+    /// Events of the interface with this place in [`RecordWriter::interface_names`].
+    Batch(usize, Vec<Event>),
+    Gap(usize, Gap),
     Reopen,
     Finish,
 }
 
-/// The sender's side of the queue; owned by the thread that owns the engine.
+/// The sender's side of the queue, one for each interface; owned by the thread that owns the engine.
 #[derive(Debug)]
 pub struct RecordQueue {
+    interface: usize,
     messages: mpsc::Sender<Message>,
     /// Emptied batches that come back to be filled again.
     emptied: mpsc::Receiver<Vec<Event>>,
@@ -131,7 +138,7 @@ impl RecordQueue {
         let emptied = self.emptied.try_recv().unwrap_or_default();
         let batch = std::mem::replace(events, emptied);
         self.shared.waiting.fetch_add(count, Ordering::AcqRel);
-        if self.messages.send(Message::Batch(batch)).is_err() {
+        if self.messages.send(Message::Batch(self.interface, batch)).is_err() {
             // The writer has finished.
             self.shared.lost_write.fetch_add(count as u64, Ordering::Release);
             self.shared.waiting.fetch_sub(count, Ordering::AcqRel);
@@ -153,6 +160,14 @@ impl WriterHandle {
     pub fn reopen(&self) {
         // It fails only where the writer has finished, and then there is nothing to reopen.
         _ = self.messages.send(Message::Reopen);
+    }
+
+    /// Writes that an interface was not watched for a while; one event more.
+    pub fn gap(&self, interface: usize, gap: Gap) {
+        self.shared.events.fetch_add(1, Ordering::Release);
+        if self.messages.send(Message::Gap(interface, gap)).is_err() {
+            self.shared.lost_write.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Returns what became of the events so far; those not in any of the sums are on their way.
@@ -185,14 +200,17 @@ pub struct RecordWriter {
     pub output: Output,
     /// In which form.
     pub format: Format,
-    /// The interface that lines name.
-    pub interface_name: String,
+    /// The interfaces that lines name.
+    pub interface_names: Vec<String>,
     /// Most events that wait to be written.
     pub queue_limit: usize,
+    /// Where events go when they are rendered, whether or not they can be written.
+    pub hub: Hub,
 }
 
 impl RecordWriter {
-    /// Starts the thread that writes. `on_reader_gone` is called once if the other side
+    /// Starts the thread that writes; there is a queue for each interface, in their order, and one limit for all of
+    /// them together. `on_reader_gone` is called once if the other side
     /// of a pipe is closed: no record can be written any more.
     ///
     /// # Errors
@@ -201,21 +219,35 @@ impl RecordWriter {
     pub fn start(
         self,
         on_reader_gone: impl FnOnce() + Send + 'static,
-    ) -> Result<(RecordQueue, WriterHandle), ReportError> {
+    ) -> Result<(Vec<RecordQueue>, WriterHandle), ReportError> {
         let shared = Arc::new(Shared::default());
         let (messages, inbox) = mpsc::channel();
-        let (returned, emptied) = mpsc::sync_channel(EMPTIED_KEPT);
         let (finished, on_finished) = mpsc::sync_channel(1);
         let mut writer = Writer {
             output: self.output,
-            renderer: Renderer::new(self.format, &self.interface_name),
+            sources: self
+                .interface_names
+                .iter()
+                .map(|name| Source::new(self.format, name))
+                .collect(),
+            hub: self.hub,
+            rendered: Vec::with_capacity(REMEMBER_AT_ONCE),
             buffer: String::with_capacity(BUFFER + 4096),
             lines: 0,
             flush_at: None,
             trouble: Trouble::default(),
+            full_queue: FullQueue::default(),
             on_reader_gone: Some(Box::new(on_reader_gone)),
             shared: Arc::clone(&shared),
         };
+        let limit = self.queue_limit;
+        let (returned, queues): (Vec<_>, Vec<_>) = (0..self.interface_names.len())
+            .map(|interface| {
+                let (returned, emptied) = mpsc::sync_channel(EMPTIED_KEPT);
+                let (messages, shared) = (messages.clone(), Arc::clone(&shared));
+                (returned, RecordQueue { interface, messages, emptied, shared, limit })
+            })
+            .unzip();
         let run = move || {
             writer.run(&inbox, &returned);
             // Nobody waits where the owner has lost patience.
@@ -223,14 +255,8 @@ impl RecordWriter {
         };
         let thread = thread::Builder::new().name("records".to_owned()).spawn(run);
         let thread = thread.map_err(ReportError::Thread)?;
-        let handle = WriterHandle {
-            messages: messages.clone(),
-            finished: on_finished,
-            thread,
-            shared: Arc::clone(&shared),
-        };
-        let limit = self.queue_limit;
-        Ok((RecordQueue { messages, emptied, shared, limit }, handle))
+        let handle = WriterHandle { messages, finished: on_finished, thread, shared };
+        Ok((queues, handle))
     }
 }
 
@@ -242,57 +268,113 @@ struct Trouble {
     told: bool,
 }
 
+/// Records that found the queue full, told from time to time.
+#[derive(Debug, Default)]
+struct FullQueue {
+    told: u64,
+    last_warning: Option<Instant>,
+}
+
+/// What is kept for one interface.
+struct Source {
+    name: Arc<str>,
+    renderer: Renderer,
+    denials: DenyLog,
+}
+
+impl Source {
+    fn new(format: Format, name: &str) -> Self {
+        let (renderer, denials) = (Renderer::new(format, name), DenyLog::new(name));
+        Self { name: name.into(), renderer, denials }
+    }
+}
+
 /// The thread's own state.
 struct Writer {
     output: Output,
-    renderer: Renderer,
+    /// One for each interface.
+    sources: Vec<Source>,
+    hub: Hub,
+    /// Events in the buffer that the hub has not been given yet.
+    rendered: Vec<Event>,
     buffer: String,
     /// Lines in the buffer.
     lines: u64,
     /// When the buffer must be written; `None` while it is empty.
     flush_at: Option<Instant>,
     trouble: Trouble,
+    full_queue: FullQueue,
     /// `None` once called: from then on everything is lost.
     on_reader_gone: Option<Box<dyn FnOnce() + Send>>,
     shared: Arc<Shared>,
 }
 
 impl Writer {
-    fn run(&mut self, inbox: &mpsc::Receiver<Message>, returned: &mpsc::SyncSender<Vec<Event>>) {
+    fn run(&mut self, inbox: &mpsc::Receiver<Message>, returned: &[mpsc::SyncSender<Vec<Event>>]) {
         loop {
             let message = match self.flush_at {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
             match message {
-                Ok(Message::Batch(batch)) => self.take_in(batch, returned),
+                Ok(Message::Batch(interface, batch)) => {
+                    let emptied = self.take_in(interface, batch);
+                    // What the sender has no use for is freed.
+                    _ = returned.get(interface).map(|returned| returned.try_send(emptied));
+                }
+                Ok(Message::Gap(interface, gap)) => self.take_in_gap(interface, &gap),
                 Ok(Message::Reopen) => self.reopen(),
                 Err(RecvTimeoutError::Timeout) => self.flush(),
                 Ok(Message::Finish) | Err(RecvTimeoutError::Disconnected) => {
+                    self.hub.close();
                     self.flush();
+                    self.full_queue.tell(&self.shared, None);
+                    for source in &mut self.sources {
+                        source.denials.finish();
+                    }
                     return;
                 }
             }
         }
     }
 
-    fn take_in(&mut self, mut batch: Vec<Event>, returned: &mpsc::SyncSender<Vec<Event>>) {
+    /// Returns the batch, emptied.
+    fn take_in(&mut self, interface: usize, mut batch: Vec<Event>) -> Vec<Event> {
         let now = Instant::now();
         let flush_at = *self.flush_at.get_or_insert(now + FLUSH_AFTER);
         let count = batch.len();
+        let Some(name) = self.sources.get(interface).map(|it| Arc::clone(&it.name)) else {
+            return batch;
+        };
         for event in batch.drain(..) {
-            self.renderer.render(&event, &mut self.buffer);
+            let Some(source) = self.sources.get_mut(interface) else { break };
+            source.denials.note(&event, now);
+            source.renderer.render(&event, &mut self.buffer);
             self.lines += 1;
+            self.rendered.push(event);
+            if self.rendered.len() >= REMEMBER_AT_ONCE {
+                self.hub.remember(&name, self.rendered.drain(..));
+            }
             if self.buffer.len() >= BUFFER {
                 self.flush();
             }
         }
+        self.hub.remember(&name, self.rendered.drain(..));
         self.shared.waiting.fetch_sub(count, Ordering::AcqRel);
-        // What the sender has no use for is freed.
-        _ = returned.try_send(batch);
+        self.full_queue.tell(&self.shared, Some(now));
         if now >= flush_at {
             self.flush();
         }
+        batch
+    }
+
+    /// Written at once: gaps are rare, and whoever reads along should know.
+    fn take_in_gap(&mut self, interface: usize, gap: &Gap) {
+        if let Some(source) = self.sources.get_mut(interface) {
+            source.renderer.render_gap(gap, &mut self.buffer);
+        }
+        self.lines += 1;
+        self.flush();
     }
 
     fn flush(&mut self) {
@@ -332,12 +414,29 @@ impl Writer {
     }
 }
 
+impl FullQueue {
+    /// Without a moment, at the end, nothing is kept back.
+    fn tell(&mut self, shared: &Shared, now: Option<Instant>) {
+        let lost = shared.lost_queue_full.load(Ordering::Acquire);
+        let is_soon = self
+            .last_warning
+            .zip(now)
+            .is_some_and(|(last, now)| now.saturating_duration_since(last) < WARN_AFTER);
+        if lost > self.told && !is_soon {
+            let lost_now = lost - self.told;
+            tracing::warn!(target: LOST_RECORDS, lost = lost_now, "records found the queue full and are lost");
+            self.told = lost;
+            self.last_warning = now;
+        }
+    }
+}
+
 impl Trouble {
     fn begins_or_goes_on(&mut self, error: &io::Error, lost: u64) {
         let now = Instant::now();
         let long_ago = |last: Instant| now.duration_since(last) >= WARN_AFTER;
         if self.lost == 0 && self.last_warning.is_none_or(long_ago) {
-            tracing::warn!(%error, "records can not be written and are lost until they can");
+            tracing::warn!(target: LOST_RECORDS, %error, "records can not be written and are lost until they can");
             self.last_warning = Some(now);
             self.told = true;
         }
@@ -346,7 +445,7 @@ impl Trouble {
 
     fn is_over(&mut self) {
         if self.told {
-            tracing::warn!(lost = self.lost, "records are written again");
+            tracing::warn!(target: LOST_RECORDS, lost = self.lost, "records are written again");
         }
         self.lost = 0;
         self.told = false;

@@ -47,7 +47,17 @@ pub struct Rules<'a> {
 impl Agent {
     /// Starts the agent in the VM's namespace and waits until it answers.
     pub fn start(pair: &VethPair, interface: &str, rules: &Rules<'_>, more: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), pair, interface, rules, more)
+    }
+
+    /// Starts it in a folder that is prepared for what the test is about.
+    pub fn start_in(
+        folder: TempDir,
+        pair: &VethPair,
+        interface: &str,
+        rules: &Rules<'_>,
+        more: &[&str],
+    ) -> Self {
         let mut command = pair.command_in(Side::Vm, BINARY);
         command.args(["run", "--interface", interface, "--format", "json"]);
         for (option, name, group) in
@@ -64,9 +74,20 @@ impl Agent {
                 }
             }
         }
+        command.args(more);
+        Self::spawn(command, folder)
+    }
+
+    /// Starts the agent with a configuration file that names the interfaces and the rules.
+    pub fn start_with_config(pair: &VethPair, config: &Path) -> Self {
+        let mut command = pair.command_in(Side::Vm, BINARY);
+        command.args(["run", "--format", "json", "--config"]).arg(config);
+        Self::spawn(command, tempfile::tempdir().unwrap())
+    }
+
+    fn spawn(mut command: Command, folder: TempDir) -> Self {
         command.arg("--socket").arg(folder.path().join("agent.sock"));
         command.arg("--output").arg(folder.path().join("flows.jsonl"));
-        command.args(more);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(fs::File::create(folder.path().join("stderr")).unwrap());
         let mut agent = Self { child: command.spawn().unwrap(), folder };
@@ -111,7 +132,7 @@ impl Agent {
     /// Waits until the agent has seen so many packets that open or continue flows.
     pub fn wait_for_flows(&mut self, flows: u64) {
         self.wait_until("the flows are there", |agent| {
-            agent.status()["engine"]["flows"]["created"].as_u64().unwrap() >= flows
+            agent.status()["interfaces"][0]["engine"]["flows"]["created"].as_u64().unwrap() >= flows
         });
     }
 
@@ -132,7 +153,15 @@ impl Agent {
     }
 
     /// Ends the agent and reads what it wrote. Asserts the balance of the counters, in every test that runs it.
-    pub fn stop(mut self) -> Finished {
+    pub fn stop(self) -> Finished {
+        let finished = self.stop_with_losses();
+        finished.assert_balance();
+        finished
+    }
+
+    /// Ends the agent and reads what it wrote, where flows or records are lost on purpose: what balances then is
+    /// for the test to say. The balance of frames always holds.
+    pub fn stop_with_losses(mut self) -> Finished {
         self.signal(Signal::SIGTERM);
         let mut stdout = self.child.stdout.take().unwrap();
         let mut text = String::new();
@@ -143,8 +172,15 @@ impl Agent {
         let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         let records = read_records(&self.path("flows.jsonl"));
         let finished = Finished { summary, records, stderr: self.stderr() };
-        finished.assert_balance();
+        finished.assert_balance_of_frames();
         finished
+    }
+
+    /// Ends the agent without any chance to write; returns its folder.
+    pub fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 }
 
@@ -153,6 +189,12 @@ impl Drop for Agent {
         let _ended_already = self.child.kill();
         let _reaped_already = self.child.wait();
     }
+}
+
+/// Lets everybody look into a folder: an agent that was started by root reads its rules as somebody else.
+pub fn open_to_all(folder: &Path) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(folder, mode).unwrap();
 }
 
 pub fn read_records(path: &Path) -> Vec<Value> {
@@ -165,7 +207,7 @@ impl Finished {
         self.summary[name].as_u64().unwrap_or_else(|| panic!("no {name} in {}", self.summary))
     }
 
-    fn assert_balance(&self) {
+    fn assert_balance_of_frames(&self) {
         let summary = &self.summary;
         assert_eq!(
             self.count("kernel_packets"),
@@ -177,8 +219,13 @@ impl Finished {
             self.count("parsed") + self.count("skipped"),
             "{summary}"
         );
+    }
+
+    fn assert_balance(&self) {
+        let summary = &self.summary;
         assert_eq!(self.count("records_lost"), 0, "{summary}");
-        assert_eq!(self.count("records_written"), 2 * self.count("flows"), "{summary}");
+        let expected = 2 * self.count("flows") + self.count("gaps");
+        assert_eq!(self.count("records_written"), expected, "{summary}");
         assert_eq!(self.records.len() as u64, self.count("records_written"), "{summary}");
         let sides = ["packets.to_destination", "packets.to_source"];
         let in_flows: u64 =
@@ -186,8 +233,22 @@ impl Finished {
         assert_eq!(in_flows, self.count("parsed"), "{summary}");
     }
 
-    fn ends(&self) -> impl Iterator<Item = &Value> {
+    /// The records of ended flows.
+    pub fn ends(&self) -> impl Iterator<Item = &Value> {
         self.records.iter().filter(|record| record["event"] == "flow_end")
+    }
+
+    /// The two records of the first flow with these fields.
+    pub fn first_flow(&self, fields: &Value) -> (&Value, &Value) {
+        let meets = |record: &&Value| {
+            fields.as_object().unwrap().iter().all(|(name, value)| record[name] == *value)
+        };
+        let start =
+            self.records.iter().filter(meets).find(|it| it["event"] == "flow_start").unwrap();
+        let is_its_end = |end: &&Value| {
+            end["event"] == "flow_end" && end["source.port"] == start["source.port"] && meets(end)
+        };
+        (start, self.records.iter().find(is_its_end).unwrap())
     }
 
     /// The two records of the one flow with these fields.

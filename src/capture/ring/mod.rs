@@ -158,38 +158,69 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Opens a ring on the interface. On the loopback only arriving frames are taken, so that each is seen once.
-    ///
-    /// An interface that is down is no error: the first [`Ring::wait`] says so.
+    /// Opens a ring on the interface, as [`Ring::bind`] does on one that is open already.
     ///
     /// # Errors
     ///
     /// Settings that can not be, a missing capability, or a system call that failed.
     pub fn open(interface: &Interface, settings: &RingSettings) -> Result<Self, CaptureError> {
+        let mut ring = Self::unbound(settings)?;
+        ring.bind(interface)?;
+        Ok(ring)
+    }
+
+    /// Opens a ring that no frame comes to before it is bound: this is the part that takes a capability.
+    ///
+    /// # Errors
+    ///
+    /// Settings that can not be, a missing capability, or a system call that failed.
+    pub fn unbound(settings: &RingSettings) -> Result<Self, CaptureError> {
         settings.check()?;
         let socket = PacketSocket::open()?;
         socket.keep_at_most(settings.snap_length)?;
-        if interface.is_loopback {
-            socket.ignore_outgoing()?;
-        }
         socket.create_ring(settings)?;
         let memory = RingMemory::map(
             socket.as_fd(),
             settings.block_size as usize,
             settings.block_count as usize,
         )?;
-        socket.bind(interface)?;
         let waker = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|errno| CaptureError::from_errno("create an event descriptor", errno))?;
         Ok(Self {
             memory,
             socket,
-            link: interface.link,
+            link: LinkType::Ethernet,
             retire_after: settings.retire_after,
             current: 0,
             counters: KernelCounters::default(),
             waker: Arc::new(waker),
         })
+    }
+
+    /// Binds to the interface, or again to one that took the place of the last: a deleted interface is never heard of
+    /// again, not even when another has its name. Takes no capability. Frames that are in the ring stay there; where
+    /// the link type differs, they must have been read before. On the loopback only arriving frames are taken, so
+    /// that each is seen once.
+    ///
+    /// An interface that is down is no error: the next [`Ring::wait`] says so.
+    ///
+    /// # Errors
+    ///
+    /// The interface is gone, or another system call failed.
+    pub fn bind(&mut self, interface: &Interface) -> Result<(), CaptureError> {
+        if interface.is_loopback {
+            self.socket.ignore_outgoing()?;
+        }
+        // What is still to be told of the last interface would be taken for news of this one.
+        let _told_too_late = self.socket.take_error();
+        self.link = interface.link;
+        self.socket.bind(interface)
+    }
+
+    /// Returns what its frames begin with.
+    #[must_use]
+    pub const fn link(&self) -> LinkType {
+        self.link
     }
 
     /// Returns a handle with which another thread ends a wait.

@@ -5,6 +5,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -37,6 +38,28 @@ pub enum ServerError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Others than this machine's users could connect.
+    #[error(
+        "{0} is not a loopback address: the listener has no encryption and is for this machine alone; \
+         listen on 127.0.0.1 or [::1]"
+    )]
+    NotLoopback(SocketAddr),
+    /// The address can not be listened on.
+    #[error("can not listen on {address}: {source}; choose another address or port with --listen")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The token file is not what it should be.
+    #[error("the token file {} {reason}", .path.display())]
+    Token {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
 }
 

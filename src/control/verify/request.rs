@@ -24,31 +24,35 @@ struct RequestBody {
     #[serde(rename = "remoteIPAddress")]
     remote_ip_address: Option<Value>,
     #[serde(rename = "targetResourceId")]
-    _target_resource_id: Option<Value>,
+    _target_resource_id: Option<String>,
     #[serde(rename = "targetNicResourceId")]
-    _target_nic_resource_id: Option<Value>,
+    _target_nic_resource_id: Option<String>,
     #[serde(default)]
     explain: bool,
+    interface: Option<String>,
 }
 
 /// A request: the question, and whether the answer is to be explained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyRequest {
     /// The question.
     pub query: VerifyQuery,
     /// The body says `"explain": true`.
     pub explain: bool,
+    /// Whose rules are asked, where the body says so (`"interface": "eth0"`).
+    pub interface: Option<String>,
 }
 
 impl VerifyRequest {
-    /// Reads Azure's request body, which may also say `"explain": true`.
+    /// Reads Azure's request body, which may also say `"explain": true` and name an `interface` of the VM.
     ///
     /// # Errors
     /// Names the field that is missing or wrong.
     pub fn from_json(body: &[u8]) -> Result<Self, VerifyError> {
         let body: RequestBody =
             serde_json::from_slice(body).map_err(|error| VerifyError::Body(error.to_string()))?;
-        Ok(Self { query: VerifyQuery::from_body(&body)?, explain: body.explain })
+        let query = VerifyQuery::from_body(&body)?;
+        Ok(Self { query, explain: body.explain, interface: body.interface })
     }
 }
 

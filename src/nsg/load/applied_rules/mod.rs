@@ -31,6 +31,7 @@ pub struct SourceFile<'a> {
 
 /// What becomes of rules that name a service tag or an application security group that nothing explains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Unresolved {
     /// They are not loaded: the name is an error.
@@ -266,7 +267,12 @@ impl Loader {
                 self.document(source, membership::all_members);
             }
             _ => {
-                for loaded in self.groups(source).unwrap_or_default() {
+                let groups = self.groups(source).unwrap_or_default();
+                if source.group.is_some() && !groups.is_empty() {
+                    self.selected(source, groups);
+                    return;
+                }
+                for loaded in groups {
                     self.references.extend(loaded.references);
                 }
             }
