@@ -1,5 +1,5 @@
 #!/bin/sh
-# Measures the classifier beside DPDK's rte_acl and prints the tables. Arguments go to the bench: check, quick.
+# Measures the classifier beside DPDK's rte_acl and prints the tables. Arguments go to the bench: check, quick, real.
 #
 # rte_acl takes part where its development files are (Debian: apt-get install libdpdk-dev); else it is left out with
 # a note. Its widest rule set takes 7 GiB of memory for two minutes. All engines run on the same core.

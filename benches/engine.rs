@@ -70,7 +70,7 @@ fn records() {
         engine.observe(now(), Direction::Inbound, &packet(number), &mut events);
     }
     while engine.finish(1000, &mut events) {}
-    let (mut json, mut text) = (JsonLines::new("eth0"), TextLines::new(false));
+    let (mut json, mut text) = (JsonLines::new("eth0"), TextLines::new(false, "eth0"));
     let mut out = String::with_capacity(1 << 20);
     let mut cost = |render: &mut dyn FnMut(&Event, &mut String)| {
         median(|| {

@@ -3,8 +3,9 @@
 //!
 //! * `send INTERFACE COUNT FLOWS RATE udp|syn`: sends frames of 60 bytes, see [`send`].
 //! * `measure COMMAND...`: runs a capture tool until standard input says to end it, see [`measure`].
+//! * `ask SOCKET CLIENTS SECONDS`: asks a running agent to verify, for `benches/verify.sh`, see [`ask`].
 //!
-//! Both print one line of words for the script. Without arguments (`cargo bench`) it only names the script.
+//! Each prints one line of words for the script. Without arguments (`cargo bench`) it only names the script.
 
 #![expect(
     clippy::print_stdout,
@@ -12,6 +13,7 @@
     reason = "a measuring program: its output is what it is for"
 )]
 
+mod ask;
 mod measure;
 mod send;
 
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let result = match arguments.next().as_deref() {
         Some("send") => send::run(&arguments.collect::<Vec<_>>()),
+        Some("ask") => ask::run(&arguments.collect::<Vec<_>>()).map_err(Into::into),
         Some("measure") => measure::run(&arguments.collect::<Vec<_>>()),
         _ => {
             println!("run benches/capture.sh: it makes the network that this program needs");

@@ -1,7 +1,8 @@
 //! How fast the classifier answers, beside the linear oracle and beside DPDK's `rte_acl`, on the same rules and packets.
 //!
 //! `cargo bench --bench classify` prints the tables. `-- check` compares five million packets a set with
-//! [`nsgwatch::nsg::evaluate`] instead; `-- quick [SET]` measures shorter, or one set. `rte_acl` takes part where the environment
+//! [`nsgwatch::nsg::evaluate`] instead; `-- quick [SET]` measures shorter, or one set; `-- real` measures only how long a
+//! machine's three layers with published service tags take to compile. `rte_acl` takes part where the environment
 //! variable `RTE_ACL_DRIVER` names its driver: `benches/classify.sh` builds it and runs everything.
 //!
 //! A figure is the median over many short passes, single calls, nanoseconds a packet. The passes of all engines
@@ -22,6 +23,7 @@
 mod check;
 mod measure;
 mod random;
+mod real;
 mod rte_acl;
 mod sets;
 mod traces;
@@ -30,8 +32,9 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     match arguments.next().as_deref() {
         Some("check") => check::all_sets(),
+        Some("real") => real::machine(15),
         Some("quick") => measure::tables(5, arguments.next().as_deref()),
         None => measure::tables(15, None),
-        Some(other) => eprintln!("`{other}` is not check or quick"),
+        Some(other) => eprintln!("`{other}` is not check, quick or real"),
     }
 }

@@ -13,6 +13,7 @@ use nsgwatch::nsg::{
 };
 
 use crate::random::Random;
+use crate::real;
 use crate::rte_acl::RteAcl;
 use crate::sets::{Family, SETS, Set};
 use crate::traces::{Boxes, Packet, PacketV4, PacketV6};
@@ -48,6 +49,7 @@ pub(crate) fn tables(passes: usize, only: Option<&str>) {
     if only.is_none() {
         growth(passes);
         layers(passes);
+        real::machine(passes);
     }
 }
 
@@ -237,7 +239,8 @@ fn sum_of_priorities(policy: &Policy, trace: &[FiveTuple]) -> u64 {
     trace.iter().map(priority).sum()
 }
 
-fn build_ms(rules: &AppliedRules, passes: usize) -> f64 {
+/// Returns the median time of so many builds, in milliseconds.
+pub(crate) fn build_ms(rules: &AppliedRules, passes: usize) -> f64 {
     let times = (0..passes).map(|_| {
         let rules = rules.clone();
         let start = Instant::now();
