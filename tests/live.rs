@@ -136,7 +136,7 @@ type Case<'a> = (
 
 #[test]
 fn every_flow_of_real_traffic_carries_its_verdict_its_rule_and_its_packets() {
-    let Some(pair) = VethPair::create() else { return };
+    let Some(pair) = VethPair::create_unacquainted() else { return };
     let (subnet, nic) = (subnet_group(), nic_group());
     let rules = Rules { subnet: Some(&subnet), nic: Some(&nic) };
     let mut agent = Agent::start(&pair, VM_INTERFACE, &rules, &ELSEWHERE);
