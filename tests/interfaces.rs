@@ -232,7 +232,7 @@ fn each_of_several_interfaces_has_rules_of_its_own() {
     let Some(pair) = VethPair::create() else { return };
     make_second(&pair);
     let folder = tempfile::tempdir().unwrap();
-    agent::open_to_all(folder.path());
+    agent::give_to_the_agent(folder.path());
     let (denies, config) = (folder.path().join("denies.json"), folder.path().join("agent.toml"));
     let no_udp = group("strict", &[rule("no-udp", 100, "Inbound", "Deny", "Udp", "*")]);
     fs::write(&denies, no_udp.to_string()).unwrap();
