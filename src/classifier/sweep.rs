@@ -48,6 +48,37 @@ pub(super) struct Line {
     pub(super) last: u128,
 }
 
+impl Line {
+    /// Returns how many classes there are.
+    pub(super) fn classes(&self) -> u32 {
+        self.runs.iter().map(|run| run.1 + 1).max().unwrap_or(0)
+    }
+
+    /// Returns how many blocks a trie needs at most below cells that stand for 2^`shift` values each: one for every
+    /// cell that is cut, and one for every class that fills a cell.
+    pub(super) fn blocks_below(&self, shift: u32) -> usize {
+        let mut fills = vec![false; self.classes() as usize];
+        let (mut cuts, mut last_cut) = (0, None);
+        for (index, &(begin, class)) in self.runs.iter().enumerate() {
+            let end = self.runs.get(index + 1).map_or(self.last, |next| next.0 - 1);
+            let cell = begin >> shift;
+            let is_cut = begin.trailing_zeros() < shift;
+            if is_cut && last_cut.replace(cell) != Some(cell) {
+                cuts += 1;
+            }
+            // The first cell that the run can fill, and the one where it ends.
+            let (first, last) = (cell + u128::from(is_cut), (end >> shift));
+            let is_last_full = end & !(u128::MAX << shift) == !(u128::MAX << shift);
+            if (first < last || first == last && is_last_full)
+                && let Some(fills) = fills.get_mut(class as usize)
+            {
+                *fills = true;
+            }
+        }
+        cuts + fills.into_iter().filter(|&fills| fills).count()
+    }
+}
+
 /// Cuts the line that ends at `last` into runs. `always` is the row of the rules that admit every value.
 pub(super) fn sweep<P: Position>(
     lists: &[List<'_, P>],
