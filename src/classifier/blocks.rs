@@ -8,10 +8,10 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::sweep::Line;
+use super::line::{Line, Position, Run};
 
 /// Where runs begin, and their classes; the first one covers what lies before the others.
-pub(super) type Tail = Box<[(u128, u32)]>;
+pub(super) type Tail<P> = Box<[Run<P>]>;
 
 /// The cells of one trie.
 ///
@@ -20,7 +20,7 @@ pub(super) type Tail = Box<[(u128, u32)]>;
 /// for each class that needs it; the narrow levels share their blocks, and **the first of them are the classes
 /// themselves**: block c holds c in every cell.
 #[derive(Debug)]
-pub(super) struct Blocks {
+pub(super) struct Blocks<P> {
     /// Cells of the root, and of each wide level: block numbers of the next level.
     pub(super) root: Vec<u32>,
     /// Blocks of 256 cells, level by level.
@@ -32,14 +32,14 @@ pub(super) struct Blocks {
     /// The number of the first tail.
     pub(super) first_tail: u32,
     /// The runs within cells of the last step that are of more than one class.
-    pub(super) tails: Vec<Tail>,
+    pub(super) tails: Vec<Tail<P>>,
 }
 
 /// What a trie looks at, from the upper bits to the lower ones.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
+pub(super) struct Plan<P> {
     /// The value of the root's first cell.
-    pub(super) base: u128,
+    pub(super) base: P,
     /// The cells of the root.
     pub(super) root: usize,
     /// How many steps of 8 bits there are below the root.
@@ -51,7 +51,7 @@ pub(super) struct Plan {
     pub(super) floor: u32,
 }
 
-impl Plan {
+impl<P> Plan<P> {
     /// Returns how many bits the step to this level takes; `None` below the last one.
     fn step(&self, level: usize) -> Option<u32> {
         match level {
@@ -66,10 +66,10 @@ impl Plan {
     }
 }
 
-impl Blocks {
+impl<P: Position> Blocks<P> {
     /// Cuts the line as planned.
-    pub(super) fn build(line: &Line, plan: Plan) -> Self {
-        let classes = line.classes();
+    pub(super) fn build(line: &Line<P>, plan: Plan<P>) -> Self {
+        let classes = line.classes;
         let mut narrow = Level::new(4);
         if plan.narrow > 0 {
             (0..classes).for_each(|class| _ = narrow.push([class; 16]));
@@ -137,50 +137,40 @@ fn hash(block: &[u32]) -> u64 {
 /// While a trie is built, the numbers from here on stand for tails.
 const FIRST_TAIL: u32 = 1 << 31;
 
-struct Builder {
-    plan: Plan,
+struct Builder<P> {
+    plan: Plan<P>,
     classes: u32,
     wide: Vec<Level>,
     narrow: Level,
     /// For each wide level the number of each class's own block, plus one; 0 where there is none yet.
     whole_blocks: Vec<u32>,
-    tails: Vec<Tail>,
+    tails: Vec<Tail<P>>,
 }
 
-impl Builder {
+impl<P: Position> Builder<P> {
     /// Fills cells that stand side by side from `base` on, each for 2^`shift` values; they lead to the level of this
     /// number. The first run covers `base`; runs behind the last cell are left alone.
-    fn fill(
-        &mut self,
-        level: usize,
-        cells: &mut [u32],
-        runs: &[(u128, u32)],
-        base: u128,
-        shift: u32,
-    ) {
-        let mut runs = runs;
-        let mut index = 0;
-        while index < cells.len() {
-            let begin = base + ((index as u128) << shift);
-            let end = begin + ((1u128 << shift) - 1);
-            while runs.get(1).is_some_and(|next| next.0 <= begin) {
-                runs = runs.get(1..).unwrap_or_default();
+    fn fill(&mut self, level: usize, cells: &mut [u32], runs: &[Run<P>], base: P, shift: u32) {
+        let cell_of = |place: P| ((place - base) >> shift).try_into().unwrap_or(usize::MAX);
+        let (mut runs, mut index) = (runs, 0);
+        while let Some((&(_, class), later)) = runs.split_first() {
+            // The run fills all cells up to the one in which the next one begins.
+            let until = later.first().map_or(cells.len(), |next| cell_of(next.0).min(cells.len()));
+            if index < until {
+                let whole = self.whole(level, class);
+                cells.iter_mut().take(until).skip(index).for_each(|cell| *cell = whole);
+                index = until;
             }
-            let inside = runs.iter().skip(1).take_while(|run| run.0 <= end).count();
-            let here = runs.get(..=inside).unwrap_or_default();
-            let (cell, count) = match here {
-                [(_, class)] => {
-                    // One class for all cells up to the one in which the next run begins.
-                    let until = runs.get(1).map_or(cells.len(), |next| {
-                        usize::try_from((next.0 - base) >> shift).unwrap_or(cells.len())
-                    });
-                    (self.whole(level, *class), until - index)
-                }
-                _ => (self.cut(level, here, begin, shift), 1),
-            };
-            cells.iter_mut().skip(index).take(count).for_each(|place| *place = cell);
-            index += count;
+            let Some(cell) = cells.get_mut(index) else { break };
+            if later.first().is_some_and(|next| next.0.zeros() >= shift) {
+                runs = later;
+                continue;
+            }
+            let inside = later.iter().take_while(|next| cell_of(next.0) == index).count();
+            let begin = base + (P::from(u32::try_from(index).unwrap_or(u32::MAX)) << shift);
+            *cell = self.cut(level, runs.get(..=inside).unwrap_or_default(), begin, shift);
             runs = runs.get(inside..).unwrap_or_default();
+            index += 1;
         }
     }
 
@@ -202,19 +192,27 @@ impl Builder {
     }
 
     /// Returns what a cell holds whose 2^`shift` values from `base` on are of several classes.
-    fn cut(&mut self, level: usize, runs: &[(u128, u32)], base: u128, shift: u32) -> u32 {
-        let mut cells = [0; 256];
-        let step = self.plan.step(level);
-        let Some((bits, cells)) = step.zip(step.and_then(|bits| cells.get_mut(..1 << bits))) else {
-            self.tails.push(runs.into());
-            return FIRST_TAIL + u32::try_from(self.tails.len() - 1).unwrap_or(0);
-        };
-        self.fill(level + 1, cells, runs, base, shift - bits);
-        self.wide.get_mut(level).unwrap_or(&mut self.narrow).number(cells)
+    fn cut(&mut self, level: usize, runs: &[Run<P>], base: P, shift: u32) -> u32 {
+        match self.plan.step(level) {
+            Some(8) => {
+                let mut cells = [0; 256];
+                self.fill(level + 1, &mut cells, runs, base, shift - 8);
+                self.wide.get_mut(level).map_or(0, |level| level.number(&cells))
+            }
+            Some(bits) => {
+                let mut cells = [0; 16];
+                self.fill(level + 1, &mut cells, runs, base, shift - bits);
+                self.narrow.number(&cells)
+            }
+            None => {
+                self.tails.push(runs.into());
+                FIRST_TAIL + u32::try_from(self.tails.len() - 1).unwrap_or(0)
+            }
+        }
     }
 
     /// Numbers the tails behind the blocks, now that it is known how many those are.
-    fn finish(self, mut root: Vec<u32>) -> Blocks {
+    fn finish(self, mut root: Vec<u32>) -> Blocks<P> {
         let mut wide: Vec<Vec<u32>> = self.wide.into_iter().map(|level| level.cells).collect();
         let mut narrow = self.narrow.cells;
         let first_tail = u32::try_from(narrow.len() / 16).unwrap_or(0).max(self.classes);

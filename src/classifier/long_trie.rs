@@ -8,7 +8,7 @@
 use std::hint::select_unpredictable;
 
 use super::blocks::{Blocks, Plan, Tail};
-use super::sweep::Line;
+use super::line::Line;
 use super::trie::{Cell, in_blocks, shrink, step};
 use super::tries::FindClass;
 
@@ -29,7 +29,7 @@ pub(super) struct LongTrie<C> {
     /// Numbers below this one are classes after the last step; those from `first_tail` on are tails.
     classes: u32,
     first_tail: u32,
-    tails: Vec<Tail>,
+    tails: Vec<Tail<u128>>,
     span: Span,
 }
 
@@ -49,7 +49,7 @@ struct Span {
 
 impl Span {
     /// Finds the bits that matter on a line of several runs.
-    fn of(line: &Line) -> Self {
+    fn of(line: &Line<u128>) -> Self {
         let runs = &line.runs;
         let outside = runs.first().map_or(0, |run| run.1);
         let comes_back = runs.last().is_some_and(|run| run.1 == outside);
@@ -76,7 +76,7 @@ impl Span {
     }
 
     /// Returns how many steps of 8 bits there are, then how many of 4.
-    fn steps<C>(self, line: &Line) -> (usize, usize) {
+    fn steps<C>(self, line: &Line<u128>) -> (usize, usize) {
         let (mut wide, mut shift) = (0, self.shift);
         let bytes = |shift| line.blocks_below(64 + shift) * size_of::<[C; 256]>();
         while shift >= self.floor + 8 && bytes(shift) <= WIDE_LEVEL_BYTES {
@@ -97,7 +97,7 @@ impl<C: Cell> LongTrie<C> {
 }
 
 impl<C: Cell> FindClass<u128> for LongTrie<C> {
-    fn build(line: &Line) -> Option<Self> {
+    fn build(line: &Line<u128>) -> Option<Self> {
         let is_cut = line.runs.len() > 1;
         let span = if is_cut { Span::of(line) } else { Span::default() };
         // Where all is of one class, nothing is looked at: what is not there is class 0.
@@ -139,7 +139,8 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
 
     fn bytes(&self) -> usize {
         let wide = self.wide.iter().map(|level| size_of_val(level.as_slice()));
-        let tails = self.tails.iter().map(|runs| size_of::<Tail>() + size_of_val(runs.as_ref()));
+        let tails =
+            self.tails.iter().map(|runs| size_of::<Tail<u128>>() + size_of_val(runs.as_ref()));
         size_of_val(self.root.as_slice())
             + wide.sum::<usize>()
             + size_of_val(self.narrow.as_slice())

@@ -22,7 +22,7 @@
 //!
 //! # The rooms, in reading order
 //!
-//! - `sweep`: cuts a line of values (addresses, ports) into runs of one class.
+//! - `line`: a line of values (addresses, ports), cut into runs of one class; `sweep`: cuts it.
 //! - `packed`: collects the distinct rows; guards against more classes than memory can hold.
 //! - `blocks`: builds the tables that find a value's class; `trie`, for IPv4 addresses and ports, and `long_trie`, for
 //!   IPv6 addresses, read them in a fixed number of loads; `tries` chooses their form.
@@ -41,6 +41,7 @@ mod dimensions;
 mod explain;
 mod lane;
 mod layers;
+mod line;
 mod long_trie;
 mod packed;
 mod packet_set;

@@ -5,32 +5,8 @@
 //! one family, or the ports. A list that many rules name (a service tag) is swept once.
 
 use super::CompileError;
+use super::line::{Line, Position, Run};
 use super::packed::{RowCollector, WORD};
-
-/// A place on the line.
-pub(super) trait Position: Copy + Ord + Into<u128> {
-    /// The first place.
-    const ZERO: Self;
-
-    /// Returns the place after this one; `None` at the end of the line.
-    fn next(self) -> Option<Self>;
-}
-
-impl Position for u32 {
-    const ZERO: Self = 0;
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-}
-
-impl Position for u128 {
-    const ZERO: Self = 0;
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-}
 
 /// Ranges, both ends included, sorted and not touching, and the rules that admit them, by bit number.
 #[derive(Debug)]
@@ -39,53 +15,13 @@ pub(super) struct List<'a, P> {
     pub(super) rules: &'a [usize],
 }
 
-/// A line cut into runs of values of one class.
-#[derive(Debug)]
-pub(super) struct Line {
-    /// Where each run begins, and its class. Sorted; the first run begins at zero.
-    pub(super) runs: Vec<(u128, u32)>,
-    /// The last value.
-    pub(super) last: u128,
-}
-
-impl Line {
-    /// Returns how many classes there are.
-    pub(super) fn classes(&self) -> u32 {
-        self.runs.iter().map(|run| run.1 + 1).max().unwrap_or(0)
-    }
-
-    /// Returns how many blocks a trie needs at most below cells that stand for 2^`shift` values each: one for every
-    /// cell that is cut, and one for every class that fills a cell.
-    pub(super) fn blocks_below(&self, shift: u32) -> usize {
-        let mut fills = vec![false; self.classes() as usize];
-        let (mut cuts, mut last_cut) = (0, None);
-        for (index, &(begin, class)) in self.runs.iter().enumerate() {
-            let end = self.runs.get(index + 1).map_or(self.last, |next| next.0 - 1);
-            let cell = begin >> shift;
-            let is_cut = begin.trailing_zeros() < shift;
-            if is_cut && last_cut.replace(cell) != Some(cell) {
-                cuts += 1;
-            }
-            // The first cell that the run can fill, and the one where it ends.
-            let (first, last) = (cell + u128::from(is_cut), (end >> shift));
-            let is_last_full = end & !(u128::MAX << shift) == !(u128::MAX << shift);
-            if (first < last || first == last && is_last_full)
-                && let Some(fills) = fills.get_mut(class as usize)
-            {
-                *fills = true;
-            }
-        }
-        cuts + fills.into_iter().filter(|&fills| fills).count()
-    }
-}
-
 /// Cuts the line that ends at `last` into runs. `always` is the row of the rules that admit every value.
 pub(super) fn sweep<P: Position>(
     lists: &[List<'_, P>],
     always: &[u64],
     last: P,
     rows: &mut RowCollector,
-) -> Result<Line, CompileError> {
+) -> Result<Line<P>, CompileError> {
     let events = events(lists);
     let mut open = OpenRules::new(always);
     let mut runs = vec![];
@@ -102,7 +38,8 @@ pub(super) fn sweep<P: Position>(
         }
     }
     push(&mut runs, position, rows.class_of(&open.row)?);
-    Ok(Line { runs, last: last.into() })
+    let classes = runs.iter().map(|run| run.1 + 1).max().unwrap_or(0);
+    Ok(Line { runs, last, classes })
 }
 
 const OPENS: usize = 0;
@@ -122,9 +59,9 @@ fn events<P: Position>(lists: &[List<'_, P>]) -> Vec<(P, usize)> {
     events
 }
 
-fn push<P: Position>(runs: &mut Vec<(u128, u32)>, position: P, class: u32) {
+fn push<P: Position>(runs: &mut Vec<Run<P>>, position: P, class: u32) {
     if runs.last().is_none_or(|last| last.1 != class) {
-        runs.push((position.into(), class));
+        runs.push((position, class));
     }
 }
 

@@ -13,10 +13,10 @@ use super::dimensions::{Dimensions, Family};
 use super::explain::FieldsMet;
 use super::lane::Vectors;
 use super::layers::Layers;
+use super::line::Lines;
 use super::packed::{PackedRows, RowCollector, WORD};
 use super::rows::{AddressClass, Classes, Dimension, Rows, flatten};
 use super::services::{ServiceFields, Services, cut_source_ports, source_port_place};
-use super::sweep::Line;
 use super::tries::{FindClasses, Form};
 use super::{CompileError, Decision, MEMORY_BUDGET};
 use crate::flow::FiveTuple;
@@ -66,7 +66,7 @@ pub(super) fn compile(
     let mut collectors = [(); 6].map(|()| RowCollector::new(width, budget));
     let [source_v4, source_v6, destination_v4, destination_v6, service, source_port] =
         &mut collectors;
-    let lines = Dimensions {
+    let lines = Lines {
         source_v4: sources.ipv4(source_v4)?,
         source_v6: sources.ipv6(source_v6)?,
         destination_v4: destinations.ipv4(destination_v4)?,
@@ -95,7 +95,7 @@ struct Parts {
 /// Lays the rows out flat where there is code for their shape and where that takes at most `flat_bytes`.
 fn choose_rows(
     parts: Parts,
-    lines: &Dimensions<Line>,
+    lines: &Lines,
     rows: Dimensions<PackedRows>,
     flat_bytes: usize,
 ) -> Result<Box<dyn Table>, CompileError> {
@@ -118,7 +118,7 @@ fn choose_rows(
 
 fn choose_tries<R: Rows + Send + Sync + 'static>(
     parts: Parts,
-    lines: &Dimensions<Line>,
+    lines: &Lines,
     rows: R,
 ) -> Result<Box<dyn Table>, CompileError> {
     Ok(match Form::build(lines).ok_or(CompileError::TooLarge { budget: MEMORY_BUDGET })? {

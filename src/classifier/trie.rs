@@ -8,11 +8,11 @@
 //! How many there are of each is part of the type, so that a look-up is straight code.
 
 use super::blocks::{Blocks, Plan};
-use super::sweep::Line;
+use super::line::Line;
 use super::tries::FindClass;
 
 /// What a cell is made of: a number of 16 or of 32 bits.
-pub(super) trait Cell: Copy + Into<u32> + TryFrom<u32> + Send + Sync {}
+pub(super) trait Cell: Copy + Default + Into<u32> + TryFrom<u32> + Send + Sync {}
 
 impl Cell for u16 {}
 impl Cell for u32 {}
@@ -30,7 +30,7 @@ impl<C, const WIDE: usize, const NARROW: usize> Trie<C, WIDE, NARROW> {
     const BELOW_ROOT: u32 = bits_of(WIDE, 8) + bits_of(NARROW, 4);
 
     /// Returns the bytes that the trie of a line takes at most.
-    pub(super) fn most_bytes(line: &Line) -> usize {
+    pub(super) fn most_bytes(line: &Line<u32>) -> usize {
         let mut shift = Self::BELOW_ROOT;
         let mut cells = usize::try_from(line.last >> shift).unwrap_or(usize::MAX) + 1;
         for (bits, steps) in [(8, WIDE), (4, NARROW)] {
@@ -49,7 +49,7 @@ const fn bits_of(steps: usize, bits: u32) -> u32 {
 }
 
 impl<C: Cell, const WIDE: usize, const NARROW: usize> FindClass<u32> for Trie<C, WIDE, NARROW> {
-    fn build(line: &Line) -> Option<Self> {
+    fn build(line: &Line<u32>) -> Option<Self> {
         if line.runs.len() <= 1 {
             // What is not there is class 0: the only one.
             let wide = std::array::from_fn(|_| vec![]);
@@ -96,12 +96,13 @@ pub(super) fn step<C: Cell, const N: usize>(blocks: &[[C; N]], at: u32, value: u
     block.and_then(|block| block.get(value as usize % N)).map_or(0, |&cell| cell.into())
 }
 
-/// Narrows cells that fit.
+/// Makes cells that fit smaller.
 pub(super) fn shrink<C: Cell>(cells: &[u32]) -> Vec<C> {
-    cells.iter().filter_map(|&cell| C::try_from(cell).ok()).collect()
+    cells.iter().map(|&cell| C::try_from(cell).unwrap_or_default()).collect()
 }
 
 /// Lays cells that fit out in blocks.
 pub(super) fn in_blocks<C: Cell, const N: usize>(cells: &[u32]) -> Vec<[C; N]> {
-    shrink(cells).as_chunks().0.to_vec()
+    let (blocks, _) = cells.as_chunks::<N>();
+    blocks.iter().map(|block| block.map(|cell| C::try_from(cell).unwrap_or_default())).collect()
 }

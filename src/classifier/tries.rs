@@ -3,15 +3,14 @@
 //! A few wide steps are fast while their blocks fit the processor's caches; many narrow ones take less memory. The
 //! form is chosen once, by what it would take.
 
-use super::dimensions::Dimensions;
+use super::line::{Line, Lines};
 use super::long_trie::LongTrie;
-use super::sweep::Line;
 use super::trie::Trie;
 
 /// Finds the class of a value.
 pub(super) trait FindClass<V>: Sized + Send + Sync {
     /// Builds what is needed for a line; `None` where the form can not hold it.
-    fn build(line: &Line) -> Option<Self>;
+    fn build(line: &Line<V>) -> Option<Self>;
 
     /// Returns the class of a value.
     fn find(&self, value: V) -> u32;
@@ -61,8 +60,9 @@ pub(super) enum Form {
 
 impl Form {
     /// Builds the form that suits the lines; `None` where they are cut into more blocks than can be numbered.
-    pub(super) fn build(lines: &Dimensions<Line>) -> Option<Self> {
-        let bytes = |most: fn(&Line) -> usize| most(&lines.source_v4) + most(&lines.destination_v4);
+    pub(super) fn build(lines: &Lines) -> Option<Self> {
+        let bytes =
+            |most: fn(&Line<u32>) -> usize| most(&lines.source_v4) + most(&lines.destination_v4);
         if bytes(SmallV4::most_bytes) <= SMALL_BYTES
             && let Some(small) = Small::build(lines)
         {
@@ -87,7 +87,7 @@ where
     P: FindClass<u32>,
 {
     /// Builds the tries of the lines; `None` where this form can not hold them.
-    pub(super) fn build(lines: &Dimensions<Line>) -> Option<Self> {
+    pub(super) fn build(lines: &Lines) -> Option<Self> {
         Some(Self {
             source_v4: V4::build(&lines.source_v4)?,
             source_v6: V6::build(&lines.source_v6)?,
