@@ -11,7 +11,7 @@ const PAGE: &str = include_str!("page.html");
 
 /// What a browser may do with the page. The two hashes are those of its script and its style; a test compares them.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-+H6iHIQHX8as5E8kSKbUNYIadjE5YJ32r1mJlDscnec='; \
+    script-src 'sha256-nXmJdVB3MneJk0rNJyphCfxbqnUrqzfsTrgoUt0CjSs='; \
     style-src 'sha256-moMxlFHKw5GNcoH+0u4J5r6Ct8qBWsLIZdQtsmMD6Bo='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

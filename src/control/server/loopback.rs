@@ -109,7 +109,8 @@ pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Ne
     }
     let authorization = request.headers().get(AUTHORIZATION);
     // The page holds no data and asks for the token itself: a browser that is sent to an address can not send one.
-    let is_page = request.method() == Method::GET && request.uri().path() == "/";
+    let is_page =
+        [Method::GET, Method::HEAD].contains(request.method()) && request.uri().path() == "/";
     if is_page || authorization.is_some_and(|authorization| guard.believes(authorization)) {
         return next.run(request).await;
     }
