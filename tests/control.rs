@@ -143,8 +143,8 @@ fn every_error_has_the_shape_of_azure_resource_manager() {
         (running.post("/v1/verify", &QUESTION.replace("\"22\"", "\"x\"")), 400, "InvalidParameter"),
         (
             running.post("/v1/verify", &QUESTION.replace('{', "{\"interface\":\"eth7\",")),
-            400,
-            "InterfaceNotDetermined",
+            404,
+            "InterfaceNotFound",
         ),
         (running.post("/v1/verify", &" ".repeat(65 * 1024)), 413, "RequestContentTooLarge"),
         (running.post("/v1/verify", &"[".repeat(60_000)), 400, "InvalidRequestContent"),
