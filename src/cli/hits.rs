@@ -1,14 +1,13 @@
 //! `nsgwatch rules`: which rules are in force in the running agent, and what they have decided.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::agent_socket::AgentSocket;
 use super::record::plain;
 use super::{block_on, terminal};
-use crate::config::DEFAULT_SOCKET;
 use crate::control::client;
 use crate::control::rules::{Resolved, RuleLine, RulesAnswer};
 
@@ -29,9 +28,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 4 no agent reachable.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Socket of the agent
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    socket: AgentSocket,
 
     /// Only rules that have decided nothing
     #[arg(long)]
@@ -53,7 +51,7 @@ enum TableFormat {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let mut answer: RulesAnswer = block_on(client::get(&arguments.socket, "/v1/rules"))?;
+    let mut answer: RulesAnswer = block_on(client::get(&arguments.socket.path, "/v1/rules"))?;
     if arguments.unused {
         for interface in &mut answer.interfaces {
             interface.rules.retain(RuleLine::is_unused);

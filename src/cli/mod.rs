@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed (invalid rules for `check`), 2 wrong usage, 3 Deny or Undecided with `verify --exit-code`,
 //! 4 no agent reachable, 78 the agent can not start with this configuration.
 
+mod agent_socket;
 mod batch;
 mod check;
 mod colour;
