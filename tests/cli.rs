@@ -103,6 +103,8 @@ fn without_an_agent_the_client_says_how_to_start_one() {
     for command in [
         vec!["status"],
         vec!["flows"],
+        vec!["rules"],
+        vec!["observe", "--follow"],
         vec![
             "verify",
             "--direction",
@@ -237,7 +239,8 @@ fn an_error_says_its_cause_too_and_only_once() {
     );
 }
 
-const COMMANDS: [&str; 7] = ["run", "verify", "explain", "check", "replay", "status", "flows"];
+const COMMANDS: [&str; 10] =
+    ["run", "verify", "explain", "check", "replay", "status", "flows", "rules", "observe", "top"];
 
 #[test]
 fn help_is_as_committed_and_has_examples_and_exit_codes() {
