@@ -186,10 +186,17 @@ fn a_configuration_is_checked_with_the_rule_files_it_names() {
 fn a_configuration_that_is_wrong_ends_the_agent_with_a_code_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("nsgwatch.toml");
-    fs::write(&config, "max-flows = 0\n").unwrap();
-    let output = nsgwatch(&["run", "--config", config.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(78));
-    assert!(stderr(&output).contains("from 1 to 16777216"), "{}", stderr(&output));
+    let config = config.to_str().unwrap();
+    for (text, words) in [
+        ("max-flows = 0\n", "from 1 to 16777216"),
+        ("listen = \"0.0.0.0:1\"\nlisten-token-file = \"token\"\n", "not a loopback address"),
+    ] {
+        fs::write(config, text).unwrap();
+        let output = nsgwatch(&["run", "--config", config]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+        assert_eq!(nsgwatch(&["check", config]).status.code(), Some(1), "{text}");
+    }
     let output = nsgwatch(&["run", "--config", "/no/such/file.toml"]);
     assert_eq!(output.status.code(), Some(78));
     assert!(stderr(&output).contains("/no/such/file.toml"), "{}", stderr(&output));

@@ -99,7 +99,13 @@ impl DaemonError {
     /// Says whether it takes another configuration, and not another try, to start.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Rules(_) | Self::Compile(_))
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::Rules(_)
+                | Self::Compile(_)
+                | Self::Socket(ServerError::NotLoopback(_) | ServerError::Token { .. })
+        )
     }
 }
 

@@ -15,6 +15,7 @@ use self::lines::Lines;
 use super::agent_socket::AgentSocket;
 use super::flows::push_escaped;
 use super::terminal::Color;
+use super::{exit, terminal};
 use crate::control::client;
 
 const AFTER_HELP: &str = "\
@@ -85,6 +86,12 @@ fn moment(text: &str) -> Result<SystemTime, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCode> {
+    if let (Some(since), Some(until)) = (arguments.since, arguments.until)
+        && until < since
+    {
+        terminal::complain("error: --until is before --since: no record can meet both");
+        return Ok(ExitCode::from(exit::USAGE));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut stream = client::lines(&arguments.socket.path, &path(arguments)).await?;
