@@ -9,9 +9,9 @@ mod check;
 mod colour;
 mod explain;
 mod flows;
-mod hits;
 mod logging;
 mod observe;
+mod offline_rules;
 mod progress;
 mod question;
 mod record;
@@ -79,7 +79,7 @@ enum Command {
     /// List the flows that the running agent knows
     Flows(flows::Arguments),
     /// List the rules in force, what they resolve to and what they have decided
-    Rules(hits::Arguments),
+    Rules(rules::Arguments),
     /// Show the records of the running agent, as they come
     Observe(observe::Arguments),
     /// Show a screen of what the running agent sees
@@ -123,7 +123,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments, color),
         Command::Status(arguments) => status::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments, color),
-        Command::Rules(arguments) => hits::run(&arguments),
+        Command::Rules(arguments) => rules::run(&arguments),
         Command::Observe(arguments) => observe::run(&arguments, color),
         Command::Top(arguments) => top::run(&arguments, color),
     };

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::agent_socket::AgentSocket;
 use super::record::Record;
-use super::{OutputFormat, rules};
+use super::{OutputFormat, offline_rules};
 use crate::capture::link;
 use crate::classifier::Policy;
 use crate::config::RuleOptions;
@@ -92,7 +92,7 @@ impl Asking {
     /// Loads the rules that the options name; `None` where they are refused, which has been said.
     pub(super) fn policy(&self) -> anyhow::Result<Option<Policy>> {
         // As `run` takes them.
-        rules::policy(&self.rules, || {
+        offline_rules::policy(&self.rules, || {
             let interface = match &self.interface {
                 Some(name) => link::find(name),
                 None => link::default_route(),
