@@ -209,7 +209,7 @@ fn verify_request() -> Value {
         json!({ "type": "string", "pattern": "^([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3})$" });
     let open_port =
         json!({ "type": "string", "pattern": "^(\\*|[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3})$" });
-    let no_port = json!({ "const": "*" });
+    let no_port = json!({ "enum": ["*", null] });
     let mut kinds = Vec::new();
     for family in ["ipv4", "ipv6"] {
         for (direction, protocols, local, remote) in [
