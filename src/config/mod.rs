@@ -153,27 +153,8 @@ impl Settings {
             interface_rules: options.interface_rules.into_iter().map(complete).collect(),
             rules: options.rules.clone(),
             socket: options.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
-<<<<<<< HEAD
-            listen: match (options.listen, options.listen_token_file) {
-                (None, None) => None,
-                (Some(address), Some(token_file)) => Some((address, token_file)),
-                (Some(_), None) => {
-                    return Err(ConfigError::Alone {
-                        given: "listen",
-                        missing: "listen-token-file",
-                    });
-                }
-                (None, Some(_)) => {
-                    return Err(ConfigError::Alone {
-                        given: "listen-token-file",
-                        missing: "listen",
-                    });
-                }
-            },
-            user: options.user,
-=======
             listen: listen(options.listen, options.listen_token_file)?,
->>>>>>> api
+            user: options.user,
             output: options.output.filter(|path| path != Path::new("-")),
             format: options.format,
             max_flows: within(
