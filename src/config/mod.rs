@@ -70,6 +70,12 @@ pub enum ConfigError {
         /// What is possible.
         expected: &'static str,
     },
+    /// Others than this machine's users could connect.
+    #[error(
+        "listen is {0}, which is not a loopback address: the listener has no encryption and is for this machine alone; \
+         it must be as 127.0.0.1:8123 or [::1]:8123"
+    )]
+    NotLoopback(SocketAddr),
     /// One of two options that need each other.
     #[error("`{given}` needs `{missing}`")]
     Alone {
@@ -147,22 +153,7 @@ impl Settings {
             interface_rules: options.interface_rules.into_iter().map(complete).collect(),
             rules: options.rules.clone(),
             socket: options.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
-            listen: match (options.listen, options.listen_token_file) {
-                (None, None) => None,
-                (Some(address), Some(token_file)) => Some((address, token_file)),
-                (Some(_), None) => {
-                    return Err(ConfigError::Alone {
-                        given: "listen",
-                        missing: "listen-token-file",
-                    });
-                }
-                (None, Some(_)) => {
-                    return Err(ConfigError::Alone {
-                        given: "listen-token-file",
-                        missing: "listen",
-                    });
-                }
-            },
+            listen: listen(options.listen, options.listen_token_file)?,
             user: options.user,
             output: options.output.filter(|path| path != Path::new("-")),
             format: options.format,
@@ -230,6 +221,23 @@ impl Settings {
             ..settings.clone()
         };
         without_rules(self) != without_rules(other)
+    }
+}
+
+/// Joins where to listen and the file with the token, which need each other.
+fn listen(
+    address: Option<SocketAddr>,
+    token_file: Option<PathBuf>,
+) -> Result<Option<(SocketAddr, PathBuf)>, ConfigError> {
+    let alone = |given, missing| Err(ConfigError::Alone { given, missing });
+    match (address, token_file) {
+        (None, None) => Ok(None),
+        (Some(_), None) => alone("listen", "listen-token-file"),
+        (None, Some(_)) => alone("listen-token-file", "listen"),
+        (Some(address), Some(_)) if !address.ip().is_loopback() => {
+            Err(ConfigError::NotLoopback(address))
+        }
+        (Some(address), Some(token_file)) => Ok(Some((address, token_file))),
     }
 }
 
@@ -320,9 +328,13 @@ mod tests {
         for (text, expected) in [
             ("listen = \"127.0.0.1:8123\"\n", "`listen` needs `listen-token-file`"),
             ("listen-token-file = \"token\"\n", "`listen-token-file` needs `listen`"),
+            (
+                "listen = \"10.0.0.4:1\"\nlisten-token-file = \"token\"\n",
+                "listen is 10.0.0.4:1, which is not a loopback address",
+            ),
         ] {
             let error = Settings::resolve(parse(text).unwrap()).unwrap_err().to_string();
-            assert_eq!(error, expected);
+            assert!(error.starts_with(expected), "{error}");
         }
         let both = parse("listen = \"[::1]:8123\"\nlisten-token-file = \"token\"\n").unwrap();
         let (address, file) = Settings::resolve(both).unwrap().listen.unwrap();

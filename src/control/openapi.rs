@@ -84,7 +84,7 @@ fn paths(of: &mut Shapes<'_>) -> Value {
                 "required": true,
                 "content": { "application/json": { "schema": verify_request() } },
             },
-            "responses": of.responses(&verify_answer, &[400, 413]),
+            "responses": of.responses(&verify_answer, &[400, 404, 413]),
         }},
         "/v1/openapi.json": { "get": {
             "operationId": "openapi",
@@ -121,6 +121,7 @@ impl Shapes<'_> {
             let meaning = match code {
                 400 => "The question is not understood or has no one answer",
                 401 => "Over the loopback listener: the token is missing or wrong",
+                404 => "The interface that is named is not watched",
                 408 => "The answer took too long",
                 413 => "The body is too large",
                 421 => "Over the loopback listener: the Host header names another host",
@@ -208,7 +209,7 @@ fn verify_request() -> Value {
         json!({ "type": "string", "pattern": "^([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3})$" });
     let open_port =
         json!({ "type": "string", "pattern": "^(\\*|[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3})$" });
-    let no_port = json!({ "const": "*" });
+    let no_port = json!({ "enum": ["*", null] });
     let mut kinds = Vec::new();
     for family in ["ipv4", "ipv6"] {
         for (direction, protocols, local, remote) in [
@@ -237,7 +238,8 @@ fn verify_request() -> Value {
                     "localIPAddress": { "type": "string", "format": family },
                     "remoteIPAddress": { "type": "string", "format": family },
                     "targetResourceId": { "type": ["string", "null"], "description": "Azure's; means nothing here" },
-                    "targetNicResourceId": { "type": ["string", "null"], "description": "Azure's; its last segment may name the interface" },
+                    "targetNicResourceId": { "type": ["string", "null"], "description": "Azure's; its last segment may name one of the interfaces that are watched" },
+                    "interface": { "type": ["string", "null"], "description": "The interface whose rules are asked; else the one that has the local address, else the only one" },
                     "explain": { "type": "boolean", "default": false, "description": "Answer with the reasons" },
                 },
             }));

@@ -108,8 +108,14 @@ impl DaemonError {
     /// Says whether it takes another configuration, and not another try, to start.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Rules(_) | Self::Compile(_))
-            || matches!(self, Self::Privilege(error) if error.is_configuration())
+        match self {
+            Self::Config(_) | Self::Rules(_) | Self::Compile(_) => true,
+            Self::Socket(error) => {
+                matches!(error, ServerError::NotLoopback(_) | ServerError::Token { .. })
+            }
+            Self::Privilege(error) => error.is_configuration(),
+            _ => false,
+        }
     }
 }
 

@@ -363,7 +363,7 @@ fn a_template_that_multiplies_ends_in_bounded_time() {
     ] {
         let start = processor_time();
         let errors = refused(&template(&fields, &format!("[{resource}]")));
-        let took = processor_time() - start;
+        let took = processor_time().saturating_sub(start);
         assert!(took < Duration::from_secs(20), "{took:?}");
         assert_eq!(errors.len(), 1, "{errors:#?}");
     }

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::{Endpoint, QueryPort, VerifyError, VerifyQuery};
 use crate::flow::{Direction, Protocol};
 
-/// Azure's request body, before its fields are looked at. Ports may be strings or numbers. The two resource ids are
-/// accepted, so that a body written for Azure works unchanged, and mean nothing here: the agent knows one machine.
+/// Azure's request body, before its fields are looked at. Ports may be strings or numbers. The machine's resource id is
+/// accepted, so that a body written for Azure works unchanged, and means nothing here: the agent knows one machine.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 struct RequestBody {
     direction: Option<Value>,
     protocol: Option<Value>,
@@ -25,8 +25,7 @@ struct RequestBody {
     remote_ip_address: Option<Value>,
     #[serde(rename = "targetResourceId")]
     _target_resource_id: Option<String>,
-    #[serde(rename = "targetNicResourceId")]
-    _target_nic_resource_id: Option<String>,
+    target_nic_resource_id: Option<String>,
     #[serde(default)]
     explain: bool,
     interface: Option<String>,
@@ -41,6 +40,8 @@ pub struct VerifyRequest {
     pub explain: bool,
     /// Whose rules are asked, where the body says so (`"interface": "eth0"`).
     pub interface: Option<String>,
+    /// Name of Azure's network interface, where the body has its id: it may be that of one that is watched.
+    pub azure_interface: Option<String>,
 }
 
 impl VerifyRequest {
@@ -52,7 +53,9 @@ impl VerifyRequest {
         let body: RequestBody =
             serde_json::from_slice(body).map_err(|error| VerifyError::Body(error.to_string()))?;
         let query = VerifyQuery::from_body(&body)?;
-        Ok(Self { query, explain: body.explain, interface: body.interface })
+        let RequestBody { explain, interface, target_nic_resource_id: id, .. } = body;
+        let name = |id: String| id.rsplit('/').next().map(str::to_owned);
+        Ok(Self { query, explain, interface, azure_interface: id.and_then(name) })
     }
 }
 

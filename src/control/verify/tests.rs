@@ -1,8 +1,8 @@
 use super::*;
 use crate::control::explain::{Explained, MatchedBy};
 use crate::nsg::{
-    AddressPrefix, AppliedRules, NetworkSecurityGroup, PortRange, PortSet, Priority, RuleProtocol,
-    SecurityRule, ServiceTags, default_security_rules,
+    Access, AddressPrefix, AppliedRules, NetworkSecurityGroup, PortRange, PortSet, Priority,
+    RuleProtocol, SecurityRule, ServiceTags, default_security_rules,
 };
 
 fn policy(rules: Vec<SecurityRule>) -> Policy {
