@@ -85,7 +85,7 @@ remove_network() {
 
 # The command line of a tool.
 command_of() { # TOOL
-    local run=("$agent" run --interface vm0 --socket "$work/agent.sock" --output "$work/records.jsonl" --format json)
+    local run=("$agent" run --user root --interface vm0 --socket "$work/agent.sock" --output "$work/records.jsonl" --format json)
     case $1 in
         nsgwatch) echo "${run[*]} --max-flows $max_flows --nic-nsg $work/rules-30.json" ;;
         nsgwatch-1000-rules) echo "${run[*]} --max-flows $max_flows --nic-nsg $work/rules-1000.json" ;;

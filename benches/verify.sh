@@ -46,7 +46,7 @@ ip -n "$outside" addr add 10.2.0.9/16 dev out0
 ip -n "$vm" addr add 10.2.0.1/16 dev vm0
 ip -n "$outside" link set out0 up
 ip -n "$vm" link set vm0 up
-ip netns exec "$vm" "$agent" run --interface vm0 --nic-nsg "$work/rules.json" --subnet-nsg none --socket "$work/agent.sock" \
+ip netns exec "$vm" "$agent" run --user root --interface vm0 --nic-nsg "$work/rules.json" --subnet-nsg none --socket "$work/agent.sock" \
     --output "$work/records.jsonl" --format json >"$work/summary" 2>"$work/log" &
 watcher=$!
 for _ in $(seq 50); do

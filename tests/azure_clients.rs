@@ -74,6 +74,7 @@ impl Listening {
         let token = folder.path().join("token");
         fs::write(&token, format!("{TOKEN}\n")).unwrap();
         fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+        agent::give_to_the_agent(folder.path());
         let rule = |name: &str, priority: u16, properties: Value| {
             let mut all = json!({
                 "priority": priority, "sourcePortRange": "*", "sourceAddressPrefix": "*",

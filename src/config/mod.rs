@@ -99,6 +99,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// A loopback address to answer on as well, and the file with its token.
     pub listen: Option<(SocketAddr, PathBuf)>,
+    /// The user to become where root starts the agent; `None` leaves the choice to it.
+    pub user: Option<String>,
     /// The file to append records to; `None` is standard output.
     pub output: Option<PathBuf>,
     /// How records are written; `None` means that the output decides.
@@ -152,6 +154,7 @@ impl Settings {
             rules: options.rules.clone(),
             socket: options.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
             listen: listen(options.listen, options.listen_token_file)?,
+            user: options.user,
             output: options.output.filter(|path| path != Path::new("-")),
             format: options.format,
             max_flows: within(

@@ -99,7 +99,7 @@ impl Sources {
     }
 }
 
-/// A server with its socket bound; the path is removed when this is dropped.
+/// A server with its socket bound; a path that was made here is removed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
     socket: Socket,
@@ -114,6 +114,15 @@ impl Server {
     /// Says what stands in the way and what to do.
     pub fn bind(path: &Path) -> Result<Self, ServerError> {
         Socket::bind(path).map(|socket| Self { socket, loopback: None })
+    }
+
+    /// Takes the Unix socket that the service manager has opened for this program; `None` where there is none. The
+    /// socket's place in the file system is the service manager's.
+    ///
+    /// # Errors
+    /// It was given something else, or more than one.
+    pub fn activated() -> Result<Option<Self>, ServerError> {
+        Ok(Socket::activated()?.map(|socket| Self { socket, loopback: None }))
     }
 
     /// Listens on a loopback address as well, for clients that have the token.

@@ -341,7 +341,6 @@ impl Writer {
     /// Returns the batch, emptied.
     fn take_in(&mut self, interface: usize, mut batch: Vec<Event>) -> Vec<Event> {
         let now = Instant::now();
-        let flush_at = *self.flush_at.get_or_insert(now + FLUSH_AFTER);
         let count = batch.len();
         let Some(name) = self.sources.get(interface).map(|it| Arc::clone(&it.name)) else {
             return batch;
@@ -362,7 +361,9 @@ impl Writer {
         self.hub.remember(&name, self.rendered.drain(..));
         self.shared.waiting.fetch_sub(count, Ordering::AcqRel);
         self.full_queue.tell(&self.shared, Some(now));
-        if now >= flush_at {
+        // Set behind the loop, which may have written the buffer and forgotten when: what is left must not wait for
+        // the next event.
+        if self.lines > 0 && now >= *self.flush_at.get_or_insert(now + FLUSH_AFTER) {
             self.flush();
         }
         batch
