@@ -74,7 +74,7 @@ wait "$reader" || true
 kill "$watcher"
 wait "$watcher" || true
 watcher=
-lost=$(grep '^{"event":"lost"' "$work/stream" | grep -o '[0-9]*' | awk '{ sum += $1 } END { print sum + 0 }')
-echo "reader:        bytes $(stat -c %s "$work/stream") records $(grep -c '"event":"flow_' "$work/stream") unseen $lost"
+unseen=$(awk -F '"count":' '/^{"event":"lost"/ { sum += $2 } END { print sum + 0 }' "$work/stream")
+echo "reader:        bytes $(stat -c %s "$work/stream") records $(grep -c '"event":"flow_' "$work/stream" || true) unseen $unseen"
 echo "its sender:    $(cat "$work/sent")"
 echo "agent:         $(grep -o '"kernel_packets":[0-9]*\|"kernel_drops":[0-9]*' "$work/summary" | tr '\n' ' ')"
