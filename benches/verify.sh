@@ -49,8 +49,9 @@ ip -n "$vm" link set vm0 up
 ip netns exec "$vm" "$agent" run --user root --interface vm0 --nic-nsg "$work/rules.json" --subnet-nsg none --socket "$work/agent.sock" \
     --output "$work/records.jsonl" --format json >"$work/summary" 2>"$work/log" &
 watcher=$!
-for _ in $(seq 50); do
+for _ in $(seq 200); do
     "$agent" status --socket "$work/agent.sock" >/dev/null 2>&1 && break
+    kill -0 "$watcher" || { cat "$work/log"; exit 1; }
     sleep 0.1
 done
 
