@@ -67,7 +67,7 @@ echo "sender:        $(cat "$work/sent")"
 "$agent" observe --follow -o json --socket "$work/agent.sock" >"$work/stream" &
 reader=$!
 sleep 0.5
-ip netns exec "$outside" "$helper" send out0 200000 200000 20000 syn >"$work/sent"
+ip netns exec "$outside" "$helper" send out0 240000 240000 20000 syn >"$work/sent"
 sleep 1
 # Before the agent: what it writes of all flows at its end is another matter.
 kill "$reader"
