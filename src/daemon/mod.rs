@@ -75,7 +75,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Privilege(#[from] PrivilegeError),
     /// The packet sockets that should have been handed over are not there.
-    #[error("{variable} is set by the agent for itself and says `{value}`; unset it")]
+    #[error("{variable} is set by the agent for itself and says `{}`; unset it", .value.escape_debug())]
     HandedOver {
         /// The variable.
         variable: &'static str,
