@@ -4,6 +4,7 @@
 //! one format ([`json_lines`], [`text`]); [`RecordWriter`] owns the thread that writes, and gives each event to the
 //! [`Hub`] too, for those who watch live. What can not be written is counted as lost: it never stops the capture. No name out of a rule file can forge a line or a terminal code.
 
+mod digits;
 mod escape;
 mod hub;
 pub mod journal;
