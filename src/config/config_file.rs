@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::interfaces::Interfaces;
-use super::options::{Format, Prefix, RuleOptions, RunOptions, Span};
+use super::options::{Events, Format, Prefix, RuleOptions, RunOptions, Span};
 use super::rule_files::NO_GROUP;
 use super::text_file::{self, Unreadable};
 use super::{ConfigError, DEFAULT_CONFIG};
@@ -68,6 +68,7 @@ struct ConfigFile {
     listen_token_file: Option<PathBuf>,
     output: Option<PathBuf>,
     format: Option<Format>,
+    events: Option<Events>,
     max_flows: Option<u32>,
     tcp_idle_timeout: Option<Span>,
     udp_idle_timeout: Option<Span>,
@@ -112,6 +113,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<RunOptions, ConfigError> 
         listen_token_file: file.listen_token_file.map(near),
         output: file.output.map(|path| if path == Path::new("-") { path } else { near(path) }),
         format: file.format,
+        events: file.events,
         max_flows: file.max_flows,
         tcp_idle_timeout: file.tcp_idle_timeout,
         udp_idle_timeout: file.udp_idle_timeout,
