@@ -29,10 +29,10 @@ const NAME: &CStr = c"nsgwatch";
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
     /// Only root can become another user.
-    #[error("only root can become the user `{0}`; leave --user out")]
+    #[error("only root can become the user `{}`; leave --user out", .0.escape_debug())]
     NotRoot(String),
     /// There is no such user.
-    #[error("there is no user `{0}`; name one that there is with --user")]
+    #[error("there is no user `{}`; name one that there is with --user", .0.escape_debug())]
     NoSuchUser(String),
     /// The system did not let go.
     #[error("can not {operation}: {reason}")]

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::config_file::file_in_use;
-pub use self::options::{Format, Prefix, RuleOptions, RunOptions, Span};
+pub use self::options::{Events, Format, Prefix, RuleOptions, RunOptions, Span};
 
 use crate::engine::{Limits, Timeouts};
 
@@ -53,7 +53,7 @@ pub enum ConfigError {
         message: String,
     },
     /// An interface that can not be watched.
-    #[error("the interface `{name}` can not be watched: {reason}")]
+    #[error("the interface `{}` can not be watched: {reason}", .name.escape_debug())]
     Interface {
         /// What was given.
         name: String,
@@ -105,6 +105,8 @@ pub struct Settings {
     pub output: Option<PathBuf>,
     /// How records are written; `None` means that the output decides.
     pub format: Option<Format>,
+    /// Which events of a flow become records.
+    pub events: Events,
     /// The most flows remembered at once.
     pub max_flows: u32,
     /// Idle time of TCP flows.
@@ -157,6 +159,7 @@ impl Settings {
             user: options.user,
             output: options.output.filter(|path| path != Path::new("-")),
             format: options.format,
+            events: options.events.unwrap_or_default(),
             max_flows: within(
                 "max-flows",
                 options.max_flows,
@@ -257,6 +260,15 @@ fn check_interfaces(names: &[String]) -> Result<(), ConfigError> {
                 );
             }
             "" => return refuse(name, "it has no name"),
+            _ if name.contains(|it: char| {
+                it == '/' || it == ':' || it.is_whitespace() || it.is_control()
+            }) =>
+            {
+                return refuse(
+                    name,
+                    "no name has a `/`, a `:`, a space or a control character in it",
+                );
+            }
             _ if name.len() > 15 => return refuse(name, "a name has at most 15 bytes"),
             _ if !seen.insert(name) => return refuse(name, "it is named twice"),
             _ => {}
@@ -302,6 +314,16 @@ mod tests {
     fn a_value_out_of_bounds_is_refused_with_the_bounds() {
         let error = Settings::resolve(parse("max-flows = 0\n").unwrap()).unwrap_err().to_string();
         assert_eq!(error, "max-flows is 0; it must be from 1 to 16777216");
+    }
+
+    #[test]
+    fn a_name_that_no_interface_can_have_is_refused_in_plain_text() {
+        for (name, shown) in [("eth0\t\u{1b}", "eth0\\t\\u{1b}"), ("a/b", "a/b"), ("e 0", "e 0")] {
+            let options =
+                RunOptions { interface: Some(vec![name.to_owned()]), ..RunOptions::default() };
+            let error = Settings::resolve(options).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("the interface `{shown}` can not")), "{error}");
+        }
     }
 
     #[test]
