@@ -7,12 +7,15 @@
 # start and end included; what the kernel does for a tap is in the sender's time, which is shown beside it. A tool
 # that is not installed is skipped with a note (Debian: tcpdump softflowd nfdump pmacct iperf3 iproute2).
 #
-# Choose loads by name with LOADS="many flows million text new idle iperf" (default: all of them).
+# `nsgwatch` is the agent with 30 rules that writes a record of each new flow (--events start) to a file, as JSON;
+# `nsgwatch-both` also writes one of each flow's end, which is the default.
+#
+# Choose loads by name with LOADS="many million text new idle iperf known replay" (default: all of them).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 runs=${1:-3}
-loads=${LOADS:-many flows million text new idle iperf}
+loads=${LOADS:-many million text new idle iperf known replay}
 [ "$(id -u)" = 0 ] || { echo "SKIPPED: needs root for network namespaces"; exit 0; }
 
 cargo build --release --locked --bin nsgwatch --bench capture
@@ -86,10 +89,12 @@ remove_network() {
 # The command line of a tool.
 command_of() { # TOOL
     local run=("$agent" run --user root --interface vm0 --socket "$work/agent.sock" --output "$work/records.jsonl" --format json)
+    run+=(--max-flows "$max_flows")
     case $1 in
-        nsgwatch) echo "${run[*]} --max-flows $max_flows --nic-nsg $work/rules-30.json" ;;
-        nsgwatch-1000-rules) echo "${run[*]} --max-flows $max_flows --nic-nsg $work/rules-1000.json" ;;
-        nsgwatch-50k-prefixes) echo "${run[*]} --max-flows $max_flows --nic-nsg $work/rules-50k.json" ;;
+        nsgwatch) echo "${run[*]} --events start --nic-nsg $work/rules-30.json" ;;
+        nsgwatch-both) echo "${run[*]} --nic-nsg $work/rules-30.json" ;;
+        nsgwatch-1000-rules) echo "${run[*]} --events start --nic-nsg $work/rules-1000.json" ;;
+        nsgwatch-50k-prefixes) echo "${run[*]} --events start --nic-nsg $work/rules-50k.json" ;;
         tcpdump) echo "tcpdump -i vm0 -n -w /dev/null" ;;
         tcpdump-text) echo "tcpdump -i vm0 -n" ;;
         softflowd) echo "softflowd -i vm0 -d -n 127.0.0.1:9995 -m 2000000 -c $work/softflowd.ctl" ;;
@@ -199,6 +204,56 @@ print_table() { # TITLE COUNT TOOL...
         }' "$work/rows"
 }
 
+# Processor time of the agent for packets of flows that it knows already: what a packet costs by the number of flows
+# and of rules. Start, first packets and end are left out.
+known() {
+    local count=3000000 flows tool agent_pid before after
+    printf '\n%s\n\n' "**Known flows: CPU s/Mpkt by flows and rules**, 60 B, as fast as one core sends (medians of $runs)"
+    echo '| flows | 30 rules | 1,000 rules | 50,000 prefixes | most of least |'
+    echo '|---|---|---|---|---|'
+    max_flows=1000000
+    for flows in 1000 100000 1000000; do
+        : >"$work/rows"
+        for ((i = 0; i < runs; i++)); do
+            for tool in nsgwatch nsgwatch-1000-rules nsgwatch-50k-prefixes; do
+                make_network
+                start_tool "$tool"
+                agent_pid=$(pgrep -P "$measured")
+                ip netns exec "$outside" taskset -c 0 "$helper" send out0 "$flows" "$flows" 0 udp >/dev/null
+                sleep 1
+                before=$(spent_ns "$agent_pid")
+                ip netns exec "$outside" taskset -c 0 "$helper" send out0 "$count" "$flows" 0 udp >/dev/null
+                sleep 0.3
+                after=$(spent_ns "$agent_pid")
+                stop_tool "$tool"
+                [ "$(seen_by "$tool")" = $((flows + count)) ] || echo "$tool lost packets" >&2
+                echo "$tool $(((after - before) / (count / 1000)))" >>"$work/rows"
+                remove_network
+            done
+        done
+        for tool in nsgwatch nsgwatch-1000-rules nsgwatch-50k-prefixes; do
+            awk -v tool="$tool" '$1 == tool { print $2 }' "$work/rows" | sort -n | awk '{ cost[NR] = $1 } END { print cost[int((NR + 1) / 2)] / 1e6 }'
+        done | awk -v flows="$flows" '
+            { cost[NR] = $1; if (NR == 1 || $1 < least) least = $1; if ($1 > most) most = $1 }
+            END { printf("| %d | %.4f | %.4f | %.4f | %.2fx |\n", flows, cost[1], cost[2], cost[3], most / least) }'
+    done
+    max_flows=262144
+}
+
+# Packets a second of `nsgwatch replay`, from a file in the page cache.
+replay() {
+    "$helper" pcap "$work/frames.pcap" 10000000 100000 >/dev/null
+    cat "$work/frames.pcap" >/dev/null
+    for ((i = 0; i < runs; i++)); do
+        before=$(date +%s%N)
+        "$agent" replay --local 10.2.0.1 --nic-nsg "$work/rules-30.json" -o json "$work/frames.pcap" >"$work/replayed" 2>/dev/null
+        after=$(date +%s%N)
+        [ "$(grep -o '"packets":[0-9]*' "$work/replayed" | tr -dc 0-9)" = 10000000 ] || echo "packets are missing" >&2
+        echo $((10000000 * 1000 / ((after - before) / 1000000)))
+    done | sort -n | awk '{ rate[NR] = $1 } END { printf("\n**Replay**, 60 B, 100,000 flows: %.2f M packets/s\n", rate[int((NR + 1) / 2)] / 1e6) }'
+    rm -f "$work/frames.pcap"
+}
+
 # Processor time of an agent that sees no packet for ten seconds, from the scheduler's own nanoseconds.
 idle() {
     local agent_pid before after
@@ -252,24 +307,19 @@ for load in $loads; do
     case $load in
         many)
             compare "100,000 flows, 60 B, as fast as one core sends" 2500000 100000 0 udp \
-                none nsgwatch nsgwatch-1000-rules nsgwatch-50k-prefixes tcpdump softflowd nfpcapd pmacctd
-            ;;
-        flows)
-            max_flows=1000000
-            for flows in 1000 100000 1000000; do
-                compare "$flows flows, 60 B, as fast as one core sends" 4000000 "$flows" 0 udp nsgwatch tcpdump
-            done
-            max_flows=262144
+                none nsgwatch nsgwatch-both tcpdump softflowd nfpcapd pmacctd
             ;;
         million)
             max_flows=1000000
-            compare "1,000,000 flows, 300k packets/s" 2000000 1000000 300000 udp nsgwatch tcpdump softflowd
+            compare "1,000,000 flows, 300k packets/s" 2000000 1000000 300000 udp nsgwatch nsgwatch-both tcpdump softflowd
             max_flows=262144
             ;;
         text) compare "1,000 flows, 50k packets/s" 200000 1000 50000 udp nsgwatch tcpdump tcpdump-text ;;
-        new) compare "Every packet a new flow, 200k packets/s" 1000000 1000000 200000 syn nsgwatch tcpdump softflowd ;;
+        new) compare "Every packet a new flow, 200k packets/s" 3000000 3000000 200000 syn nsgwatch nsgwatch-both tcpdump softflowd ;;
         idle) idle ;;
         iperf) iperf ;;
+        known) known ;;
+        replay) replay ;;
         *) echo "no load is named \`$load\`" >&2; exit 2 ;;
     esac
 done

@@ -49,8 +49,9 @@ ip -n "$vm" link set vm0 up
 ip netns exec "$vm" "$agent" run --user root --interface vm0 --nic-nsg "$work/rules.json" --subnet-nsg none --socket "$work/agent.sock" \
     --output "$work/records.jsonl" --format json >"$work/summary" 2>"$work/log" &
 watcher=$!
-for _ in $(seq 50); do
+for _ in $(seq 200); do
     "$agent" status --socket "$work/agent.sock" >/dev/null 2>&1 && break
+    kill -0 "$watcher" || { cat "$work/log"; exit 1; }
     sleep 0.1
 done
 
@@ -66,7 +67,7 @@ echo "sender:        $(cat "$work/sent")"
 "$agent" observe --follow -o json --socket "$work/agent.sock" >"$work/stream" &
 reader=$!
 sleep 0.5
-ip netns exec "$outside" "$helper" send out0 200000 200000 20000 syn >"$work/sent"
+ip netns exec "$outside" "$helper" send out0 240000 240000 20000 syn >"$work/sent"
 sleep 1
 # Before the agent: what it writes of all flows at its end is another matter.
 kill "$reader"
@@ -74,7 +75,7 @@ wait "$reader" || true
 kill "$watcher"
 wait "$watcher" || true
 watcher=
-lost=$(grep '^{"event":"lost"' "$work/stream" | grep -o '[0-9]*' | awk '{ sum += $1 } END { print sum + 0 }')
-echo "reader:        bytes $(stat -c %s "$work/stream") records $(grep -c '"event":"flow_' "$work/stream") unseen $lost"
+unseen=$(awk -F '"count":' '/^{"event":"lost"/ { sum += $2 } END { print sum + 0 }' "$work/stream")
+echo "reader:        bytes $(stat -c %s "$work/stream") records $(grep -c '"event":"flow_' "$work/stream" || true) unseen $unseen"
 echo "its sender:    $(cat "$work/sent")"
 echo "agent:         $(grep -o '"kernel_packets":[0-9]*\|"kernel_drops":[0-9]*' "$work/summary" | tr '\n' ' ')"

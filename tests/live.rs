@@ -551,3 +551,23 @@ fn without_permission_the_error_names_the_capability_and_how_to_grant_it() {
     let message = text(&output);
     assert!(message.contains("CAP_NET_RAW") && message.contains("setcap"), "{message}");
 }
+
+#[test]
+fn only_the_events_that_are_asked_for_become_records() {
+    let Some(pair) = VethPair::create() else { return };
+    let rules = Rules { subnet: Some(&subnet_group()), nic: Some(&nic_group()) };
+    for (which, event) in [("start", "flow_start"), ("end", "flow_end")] {
+        let more = [&ELSEWHERE[..], &["--events", which]].concat();
+        let mut agent = Agent::start(&pair, VM_INTERFACE, &rules, &more);
+        exchange_datagrams(&pair, Side::Outside, OUTSIDE_V4.into(), (VM_V4, 5000).into(), 2, 1);
+        agent.wait_for_flows(1);
+        let done = agent.stop_with_losses();
+        assert!(done.records.iter().all(|record| record["event"] == event), "{:?}", done.records);
+        assert_eq!(done.count("records_written"), done.count("flows"), "{}", done.summary);
+        assert_eq!(done.count("records_lost"), 0, "{}", done.summary);
+        let ours = |record: &&Value| record["destination.port"] == 5000;
+        let ours: Vec<_> = done.records.iter().filter(ours).collect();
+        assert_eq!(ours.len(), 1, "{:?}", done.records);
+        assert_eq!(ours.first().unwrap()["security_rule.name"], "nic-udp");
+    }
+}

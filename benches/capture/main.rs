@@ -2,6 +2,7 @@
 //! capture tool.
 //!
 //! * `send INTERFACE COUNT FLOWS RATE udp|syn`: sends frames of 60 bytes, see [`send`].
+//! * `pcap FILE COUNT FLOWS`: writes the same frames to a capture file, see [`pcap`].
 //! * `measure COMMAND...`: runs a capture tool until standard input says to end it, see [`measure`].
 //! * `ask SOCKET CLIENTS SECONDS`: asks a running agent to verify, for `benches/verify.sh`, see [`ask`].
 //!
@@ -15,6 +16,7 @@
 
 mod ask;
 mod measure;
+mod pcap;
 mod send;
 
 use std::process::ExitCode;
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let result = match arguments.next().as_deref() {
         Some("send") => send::run(&arguments.collect::<Vec<_>>()),
         Some("ask") => ask::run(&arguments.collect::<Vec<_>>()).map_err(Into::into),
+        Some("pcap") => pcap::run(&arguments.collect::<Vec<_>>()),
         Some("measure") => measure::run(&arguments.collect::<Vec<_>>()),
         _ => {
             println!("run benches/capture.sh: it makes the network that this program needs");

@@ -19,8 +19,8 @@ use nix::sys::socket::{
 use nix::sys::time::TimeValLike;
 
 /// No call sends more.
-const MOST_FRAMES: u64 = 50_000_000;
-const FRAME: usize = 60;
+pub(super) const MOST_FRAMES: u64 = 50_000_000;
+pub(super) const FRAME: usize = 60;
 /// Frames a system call.
 const BATCH: usize = 256;
 /// Pause between two batches of a paced sender.
@@ -99,7 +99,7 @@ fn link_address(interface: &str) -> Result<LinkAddr, Box<dyn Error>> {
 }
 
 /// A frame without its flow.
-fn frame(protocol: &str) -> Result<[u8; FRAME], Box<dyn Error>> {
+pub(super) fn frame(protocol: &str) -> Result<[u8; FRAME], Box<dyn Error>> {
     let mut frame = [0; FRAME];
     let (ethernet, ip) = frame.split_at_mut(ETHERNET);
     ethernet.copy_from_slice(&[2, 0, 0, 0, 0, 0x99, 2, 0, 0, 0, 0, 0x11, 8, 0]);
@@ -121,7 +121,7 @@ fn frame(protocol: &str) -> Result<[u8; FRAME], Box<dyn Error>> {
 
 /// Makes a frame one of a flow: source address from the lower 16 bits, source port from the upper ones.
 #[expect(clippy::cast_possible_truncation, reason = "halves of the flow's number")]
-fn put_flow(frame: &mut [u8; FRAME], number: u32) {
+pub(super) fn put_flow(frame: &mut [u8; FRAME], number: u32) {
     let (low, high) = (number as u16, (number >> 16) as u16);
     let source_port = 1024 + high.wrapping_mul(4096).wrapping_add(low.wrapping_mul(7)) % 60_000;
     let port = PORTS.get(usize::from(low) % PORTS.len()).copied().unwrap_or(80);

@@ -667,7 +667,7 @@ _nsgwatch() {
             return 0
             ;;
         nsgwatch__subcmd__run)
-            opts="-i -h --interface --nic-nsg --subnet-nsg --effective --admin-rules --nic --application-security-groups --parameters --service-tags --virtual-network --internet --unresolved --socket --listen --listen-token-file --user --output --format --max-flows --tcp-idle-timeout --udp-idle-timeout --other-idle-timeout --closed-timeout --record-queue --ring-mib --config --color --help"
+            opts="-i -h --interface --nic-nsg --subnet-nsg --effective --admin-rules --nic --application-security-groups --parameters --service-tags --virtual-network --internet --unresolved --socket --listen --listen-token-file --user --output --format --events --max-flows --tcp-idle-timeout --udp-idle-timeout --other-idle-timeout --closed-timeout --record-queue --ring-mib --config --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -747,6 +747,10 @@ _nsgwatch() {
                     ;;
                 --format)
                     COMPREPLY=($(compgen -W "json text" -- "${cur}"))
+                    return 0
+                    ;;
+                --events)
+                    COMPREPLY=($(compgen -W "both start end" -- "${cur}"))
                     return 0
                     ;;
                 --max-flows)

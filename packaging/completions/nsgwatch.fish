@@ -59,6 +59,9 @@ complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l user -d 'User 
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l output -d 'File to append records to; `-` is standard output [default: -]' -r -F
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l format -d 'How records are written [default: text on a terminal, else json]' -r -f -a "json\t'One JSON object a line, for programs'
 text\t'One aligned line, for people'"
+complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l events -d 'Which events of a flow become records: its `start`, its `end` or `both`; `observe` and `top` see the same [default: both]' -r -f -a "both\t'Its start, with the verdict, and its end, with the traffic'
+start\t'Only its start'
+end\t'Only its end'"
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l max-flows -d 'The most flows remembered at once [default: 262144]' -r
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l tcp-idle-timeout -d 'A TCP flow ends after this time without a packet [default: 240s]' -r
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l udp-idle-timeout -d 'A UDP flow ends after this time without a packet [default: 30s]' -r

@@ -46,9 +46,8 @@ const PART: usize = i32::BITS as usize;
 /// Parts of a vector.
 const PARTS: usize = 8;
 
-/// The rules of a large group, in vectors of 256 bits. A lane begins with a cache line.
+/// The rules of a large group, in vectors of 256 bits.
 #[derive(Debug, Clone, Copy)]
-#[repr(align(32))]
 pub(super) struct Vectors<const COUNT: usize>([i32x8; COUNT]);
 
 impl<const COUNT: usize> Vectors<COUNT> {

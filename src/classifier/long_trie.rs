@@ -121,17 +121,19 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
 
     #[inline]
     fn find(&self, address: u128) -> u32 {
-        let Span { prefix, mask, outside, mut shift, .. } = self.span;
+        let Span { prefix, mask, outside, shift, .. } = self.span;
         let upper = upper_half(address);
         let cell = usize::try_from((upper & !mask) >> shift).unwrap_or(usize::MAX);
         let mut at = self.root.get(cell).map_or(0, |&cell| cell.into());
+        // The bits below those of the root stand on top, and each step turns its own to the low end.
+        let mut below = upper.rotate_right(shift);
         for level in &self.wide {
-            shift -= 8;
-            at = step(level, at, low_bits(upper >> shift));
+            below = below.rotate_left(8);
+            at = step(level, at, low_bits(below));
         }
         for _ in 0..self.narrow_steps {
-            shift -= 4;
-            at = step(&self.narrow, at, low_bits(upper >> shift));
+            below = below.rotate_left(4);
+            at = step(&self.narrow, at, low_bits(below));
         }
         let at = select_unpredictable((upper ^ prefix) & mask == 0, at, outside);
         if at < self.classes { at } else { self.find_in_tail(at, address) }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::interfaces::Interfaces;
-use super::options::{Format, Prefix, RuleOptions, RunOptions, Span};
+use super::options::{Events, Format, Prefix, RuleOptions, RunOptions, Span};
 use super::rule_files::NO_GROUP;
 use super::text_file::{self, Unreadable};
 use super::{ConfigError, DEFAULT_CONFIG};
@@ -69,6 +69,7 @@ struct ConfigFile {
     user: Option<String>,
     output: Option<PathBuf>,
     format: Option<Format>,
+    events: Option<Events>,
     max_flows: Option<u32>,
     tcp_idle_timeout: Option<Span>,
     udp_idle_timeout: Option<Span>,
@@ -114,6 +115,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<RunOptions, ConfigError> 
         user: file.user,
         output: file.output.map(|path| if path == Path::new("-") { path } else { near(path) }),
         format: file.format,
+        events: file.events,
         max_flows: file.max_flows,
         tcp_idle_timeout: file.tcp_idle_timeout,
         udp_idle_timeout: file.udp_idle_timeout,

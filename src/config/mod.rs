@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::config_file::file_in_use;
-pub use self::options::{Format, Prefix, RuleOptions, RunOptions, Span};
+pub use self::options::{Events, Format, Prefix, RuleOptions, RunOptions, Span};
 
 use crate::engine::{Limits, Timeouts};
 
@@ -105,6 +105,8 @@ pub struct Settings {
     pub output: Option<PathBuf>,
     /// How records are written; `None` means that the output decides.
     pub format: Option<Format>,
+    /// Which events of a flow become records.
+    pub events: Events,
     /// The most flows remembered at once.
     pub max_flows: u32,
     /// Idle time of TCP flows.
@@ -157,6 +159,7 @@ impl Settings {
             user: options.user,
             output: options.output.filter(|path| path != Path::new("-")),
             format: options.format,
+            events: options.events.unwrap_or_default(),
             max_flows: within(
                 "max-flows",
                 options.max_flows,

@@ -26,6 +26,20 @@ pub enum Format {
     Text,
 }
 
+/// Which events of a flow become records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Events {
+    /// Its start, with the verdict, and its end, with the traffic.
+    #[default]
+    Both,
+    /// Only its start.
+    Start,
+    /// Only its end.
+    End,
+}
+
 /// A time span: a number of seconds, or a number with a unit, as in `4m` or `500ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -189,6 +203,11 @@ pub struct RunOptions {
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
 
+    /// Which events of a flow become records: its `start`, its `end` or `both`; `observe` and `top` see the same
+    /// [default: both]
+    #[arg(long, value_name = "WHICH", hide_short_help = true, hide_possible_values = true)]
+    pub events: Option<Events>,
+
     /// The most flows remembered at once [default: 262144]
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub max_flows: Option<u32>,
@@ -260,6 +279,7 @@ impl RunOptions {
             user: self.user.or(other.user),
             output: self.output.or(other.output),
             format: self.format.or(other.format),
+            events: self.events.or(other.events),
             max_flows: self.max_flows.or(other.max_flows),
             tcp_idle_timeout: self.tcp_idle_timeout.or(other.tcp_idle_timeout),
             udp_idle_timeout: self.udp_idle_timeout.or(other.udp_idle_timeout),

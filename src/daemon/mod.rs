@@ -37,9 +37,9 @@ use crate::capture::link::{self, Links};
 use crate::capture::ring::{Ring, RingSettings};
 use crate::classifier::CompileError;
 use crate::config::rule_files::RuleFileErrors;
-use crate::config::{ConfigError, Format, RunOptions, Settings};
+use crate::config::{ConfigError, Events, Format, RunOptions, Settings};
 use crate::control::server::{Listen, Server, ServerError};
-use crate::engine::Engine;
+use crate::engine::{Engine, Told};
 use crate::privilege::PrivilegeError;
 use crate::report::metrics::ReloadMetrics;
 use crate::report::{
@@ -154,7 +154,7 @@ pub struct Summary {
     pub flows_undecided: u64,
     /// Times in which an interface was not watched, one record each.
     pub gaps: u64,
-    /// Records in the output: two for each flow, and `gaps`.
+    /// Records in the output: two for each flow, or one where only starts or ends are recorded, and `gaps`.
     pub records_written: u64,
     /// Records that were lost, for whatever reason.
     pub records_lost: u64,
@@ -194,6 +194,7 @@ pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> 
     for (number, ((((name, connected), rules), ring), queue)) in parts {
         let seed = RandomState::new().hash_one(number);
         let engine = Engine::new(Arc::clone(&rules.policy), settings.limits(), seed);
+        let engine = engine.telling(told(settings.events));
         let capture = start_capture(number, ring, engine, queue, notices.clone())?;
         watches.push(Watch::new(name, connected, rules, capture));
     }
@@ -301,6 +302,14 @@ fn start_capture(
         .spawn(move || ending.came_with(CaptureLoop::new(parts).run()))
         .map_err(|source| DaemonError::Start { part: "a capture thread", source })?;
     Ok(CaptureHandle { commands, waker, pulse, thread })
+}
+
+const fn told(events: Events) -> Told {
+    match events {
+        Events::Both => Told::Both,
+        Events::Start => Told::Start,
+        Events::End => Told::End,
+    }
 }
 
 fn ring_settings(settings: &Settings) -> RingSettings {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{EndReason, FlowRecord};
+use super::record::{EndReason, Event, FlowRecord, Told};
 use super::tcp::{TcpProgress, TcpStage};
 use crate::flow::Protocol;
 use crate::flow_table::Flow;
@@ -45,6 +45,27 @@ pub(super) fn own_end(flow: &Flow<Judgment>) -> Option<EndReason> {
         TcpStage::Closed => Some(EndReason::Closed),
         TcpStage::Reset => Some(EndReason::Reset),
         TcpStage::Opening | TcpStage::Established | TcpStage::Closing => None,
+    }
+}
+
+impl Told {
+    /// Tells of a flow that begins, if that is told.
+    pub(super) fn push_start(self, flow: &Flow<Judgment>, events: &mut Vec<Event>) {
+        if self != Self::End {
+            events.push(Event::start(record_of(flow)));
+        }
+    }
+
+    /// Tells of a flow that ended, if that is told.
+    pub(super) fn push_end(
+        self,
+        flow: &Flow<Judgment>,
+        reason: EndReason,
+        events: &mut Vec<Event>,
+    ) {
+        if self != Self::Start {
+            events.push(Event::end(record_of(flow), reason));
+        }
     }
 }
 

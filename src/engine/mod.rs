@@ -33,7 +33,7 @@ pub use self::counters::{
     VerdictCounters,
 };
 pub use self::hits::{Hits, RuleHit, RuleHits};
-pub use self::record::{EndReason, Event, FlowFilter, FlowRecord};
+pub use self::record::{EndReason, Event, FlowFilter, FlowRecord, Told};
 pub use self::tcp::TcpStage;
 pub use crate::flow_table::{Timeouts, Traffic};
 
@@ -80,6 +80,7 @@ pub struct Engine {
     fragments: FragmentTable,
     counters: Counters,
     hits: HitCounters,
+    told: Told,
 }
 
 impl Engine {
@@ -95,7 +96,14 @@ impl Engine {
             table: FlowTable::new(limits.max_flows, limits.timeouts, seed),
             fragments: FragmentTable::new(limits.max_fragments, seed),
             counters: Counters::default(),
+            told: Told::default(),
         }
+    }
+
+    /// Chooses which events are told; without it, all of them.
+    #[must_use]
+    pub fn telling(self, told: Told) -> Self {
+        Self { told, ..self }
     }
 
     /// Takes in one packet.
@@ -152,22 +160,22 @@ impl Engine {
     /// The work of one call is bounded: returns whether there is more to do now.
     pub fn expire(&mut self, now: Timestamp, events: &mut Vec<Event>) -> bool {
         self.fragments.expire(now.monotonic_ns, EXPIRE_LOOKS);
-        let ended = &mut self.counters.flows.ended;
+        let (ended, told) = (&mut self.counters.flows.ended, self.told);
         self.table.expire(now, EXPIRE_LOOKS, |flow| {
             let reason = own_end(&flow).unwrap_or(EndReason::Idle);
             ended.count(reason);
-            events.push(Event::end(record_of(&flow), reason));
+            told.push_end(&flow, reason, events);
         })
     }
 
     /// Ends up to `most` flows because the program ends; a closed flow that only waited for late packets ends as
-    /// what it is. Returns whether flows remain.
+    /// what it is. Returns whether flows remain: they are not found any more, so no packet may come after this.
     pub fn finish(&mut self, most: usize, events: &mut Vec<Event>) -> bool {
-        let ended = &mut self.counters.flows.ended;
+        let (ended, told) = (&mut self.counters.flows.ended, self.told);
         self.table.drain(most, |flow| {
             let reason = own_end(&flow).unwrap_or(EndReason::Shutdown);
             ended.count(reason);
-            events.push(Event::end(record_of(&flow), reason));
+            told.push_end(&flow, reason, events);
         })
     }
 
@@ -351,13 +359,12 @@ impl Engine {
     /// Ends a flow that is judged otherwise now, and begins another in its place: same ends, same connection.
     fn restart(&mut self, now: Timestamp, slot: Slot, judgment: Judgment, events: &mut Vec<Event>) {
         let Some(flow) = self.table.get_mut(slot) else { return };
-        let ended = record_of(flow);
+        self.told.push_end(flow, EndReason::PolicyChange, events);
         let denied = judgment.is_denial();
         flow.value = judgment;
         flow.restart(now);
         self.table.set_denied(slot, denied);
         self.counters.flows.ended.count(EndReason::PolicyChange);
-        events.push(Event::end(ended, EndReason::PolicyChange));
     }
 
     /// Tells of a flow that has just been opened by its first packet.
@@ -365,13 +372,13 @@ impl Engine {
         if let Some(flow) = self.table.get(slot) {
             self.counters.flows.created += 1;
             self.counters.verdicts.count(flow.value.access);
-            events.push(Event::start(record_of(flow)));
+            self.told.push_start(flow, events);
         }
     }
 
     fn end(&mut self, flow: &Flow<Judgment>, reason: EndReason, events: &mut Vec<Event>) {
         self.counters.flows.ended.count(reason);
-        events.push(Event::end(record_of(flow), reason));
+        self.told.push_end(flow, reason, events);
     }
 
     /// Counts a packet in the flow of another tuple than its own; says whether there is one.

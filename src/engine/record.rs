@@ -88,6 +88,18 @@ impl Event {
     }
 }
 
+/// Which events of a flow are told. Counters count all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Told {
+    /// The start and the end.
+    #[default]
+    Both,
+    /// Only the start.
+    Start,
+    /// Only the end.
+    End,
+}
+
 /// Which flows are asked for; a field that is `None` takes all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FlowFilter {

@@ -775,6 +775,40 @@ fn flows_without_any_group_are_hits_of_no_rule() {
 }
 
 #[test]
+fn only_the_events_that_are_asked_for_are_told_and_all_are_counted() {
+    let run = |told| {
+        let limits = Limits { max_flows: 3, ..Limits::default() };
+        let mut engine = Engine::new(policy(1, ssh_allowed(), false), limits, 99).telling(told);
+        let mut events = Vec::new();
+        let mut syn = |engine: &mut Engine, second, ports| {
+            let packet = whole(tuple_of(Inbound, Protocol::TCP, ports), flags("S"));
+            engine.observe(at(second * SECOND), Inbound, &packet, &mut events);
+        };
+        for port in 50_000..50_005 {
+            syn(&mut engine, 0, (22, port));
+        }
+        syn(&mut engine, 1, (23, 50_000));
+        engine.replace_policy(policy(2, vec![rule("telnet", Inbound, Allow, 23)], false));
+        syn(&mut engine, 2, (23, 50_000));
+        while engine.expire(at(241 * SECOND), &mut events) {}
+        while engine.finish(1, &mut events) {}
+        (events, engine.counters())
+    };
+    let (all, counters) = run(Told::Both);
+    let reasons: Vec<_> = all.iter().filter_map(|event| event.end).collect();
+    for reason in
+        [EndReason::Evicted, EndReason::PolicyChange, EndReason::Idle, EndReason::Shutdown]
+    {
+        assert!(reasons.contains(&reason), "{reasons:?}");
+    }
+    for (told, ends) in [(Told::Start, false), (Told::End, true)] {
+        let wanted: Vec<_> =
+            all.iter().filter(|event| event.end.is_some() == ends).cloned().collect();
+        assert_eq!(run(told), (wanted, counters));
+    }
+}
+
+#[test]
 fn a_judgment_takes_16_bytes_beside_each_flow() {
     assert_eq!(size_of::<Judgment>(), 16);
     assert_eq!(size_of::<Option<Flow<Judgment>>>(), 128);

@@ -99,6 +99,16 @@ impl AgeQueues {
         Self { nodes, rings: [Ring::default(); Class::ALL.len()] }
     }
 
+    /// Says whether no flow stands in any list.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rings.iter().all(|ring| ring.length == 0)
+    }
+
+    /// Takes all flows out of the lists they stand in.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(0);
+    }
+
     fn ring(&mut self, class: Class) -> &mut Ring {
         let [tcp, udp, other, closed, denied_tcp, denied_udp, denied_other, denied_closed] =
             &mut self.rings;
@@ -145,12 +155,11 @@ impl AgeQueues {
         ring.newest_tick = ring.newest_tick.max(tick);
         let (head, node) = (head_of(class, tick), HEADS + slot);
         let newest = self.links(head).previous;
-        if node as usize == self.nodes.len() {
-            self.nodes.push(Links { previous: newest, next: head });
-        } else {
-            self.set_previous(node, newest);
-            self.set_next(node, head);
+        if node as usize >= self.nodes.len() {
+            self.nodes.resize(node as usize + 1, Links { previous: node, next: node });
         }
+        self.set_previous(node, newest);
+        self.set_next(node, head);
         self.set_next(newest, node);
         self.set_previous(head, node);
     }

@@ -19,6 +19,7 @@ mod index;
 #[cfg(test)]
 mod tests;
 
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use foldhash::SharedSeed;
@@ -77,7 +78,7 @@ const EVICTION_TRIES: usize = 16;
 
 impl<V> FlowTable<V> {
     /// More flows than this are never kept, whatever is asked for.
-    pub const MOST_FLOWS: usize = 1 << 27;
+    pub const MOST_FLOWS: usize = Index::MOST_SLOTS;
 
     /// Makes an empty table for at most `max_flows` flows, at least one. The seed must be unknown to those who
     /// send packets.
@@ -109,10 +110,8 @@ impl<V> FlowTable<V> {
 
     /// Hashes a key for [`Self::find`] and [`Self::insert`].
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half of the hash is enough")]
     pub fn hash(&self, key: &FlowKey) -> FlowHash {
-        use std::hash::BuildHasher;
-        FlowHash(self.hasher.hash_one(key) as u32)
+        hash_with(&self.hasher, key)
     }
 
     /// Returns where the flow with this hash most probably is, without looking at it. Asked for all packets of a
@@ -184,7 +183,9 @@ impl<V> FlowTable<V> {
     /// Removes a flow and returns it.
     pub fn remove(&mut self, slot: Slot) -> Option<Flow<V>> {
         let flow = self.flows.get_mut(slot.0 as usize)?.take()?;
-        self.index.remove(self.hash(&flow.key), slot.0);
+        let (hasher, flows) = (&self.hasher, &self.flows);
+        let hash_of = |slot| Some(hash_with(hasher, &flows.get(slot as usize)?.as_ref()?.key));
+        self.index.remove(hash_with(hasher, &flow.key), slot.0, hash_of);
         self.ages.remove(flow.class, slot.0);
         self.vacant.push(slot.0);
         Some(flow)
@@ -246,15 +247,17 @@ impl<V> FlowTable<V> {
         false
     }
 
-    /// Takes out up to `most` flows, whatever their state. Returns whether the table still holds some.
+    /// Takes out the flows of up to `most` places, whatever their state, for the end of the table. Returns whether it
+    /// still holds some: these are not found any more and only wait to be taken out, so that no memory is read but
+    /// that of the flows, one behind the other.
     pub fn drain(&mut self, most: usize, mut ended: impl FnMut(Flow<V>)) -> bool {
-        for _ in 0..most {
-            let oldest = Class::ALL.into_iter().find_map(|class| self.ages.oldest(class));
-            let Some(flow) = oldest.and_then(|(slot, _)| self.remove(Slot(slot))) else {
-                return false;
-            };
-            ended(flow);
+        if !self.ages.is_empty() {
+            self.index.clear();
+            self.ages.clear();
         }
+        let kept = self.flows.len().saturating_sub(most);
+        self.flows.drain(kept..).flatten().for_each(&mut ended);
+        self.vacant.retain(|slot| (*slot as usize) < kept);
         !self.is_empty()
     }
 
@@ -322,6 +325,11 @@ const fn class_of(protocol: Protocol, denied: bool, closed: bool) -> Class {
         (_, false, _) => Class::Other,
         (_, true, _) => Class::DeniedOther,
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half of the hash is enough")]
+fn hash_with(hasher: &SeedableRandomState, key: &FlowKey) -> FlowHash {
+    FlowHash(hasher.hash_one(key) as u32)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

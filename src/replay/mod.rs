@@ -137,9 +137,9 @@ impl Replay {
         queue: Option<RecordQueue>,
     ) -> Result<Self, ReplayError> {
         let local_side = LocalSide::new(local, files)?;
-        let seed = RandomState::new().hash_one(0);
+        let engine = Engine::new(Arc::new(policy), limits, RandomState::new().hash_one(0));
         Ok(Self {
-            engine: Engine::new(Arc::new(policy), limits, seed),
+            engine,
             local_side,
             clock: PacketClock::default(),
             packets: Vec::with_capacity(BATCH),

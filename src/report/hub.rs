@@ -1,13 +1,15 @@
 //! The newest events, kept for those who watch live.
 //!
-//! In come the events that the writer has rendered, moved and not copied; out go copies, to readers that each have a
-//! place in the one memory. The memory is every reader's queue: a reader that falls further behind than it reaches
-//! has lost events, and is told how many. Nobody ever waits for a reader. Without one it costs a move an event.
+//! In come batches of events that the writer has rendered; out go copies, to readers that each have a place in the one
+//! memory. The memory is every reader's queue: a reader that falls further behind than it reaches has lost events,
+//! and is told how many. Nobody ever waits for a reader. A large batch is kept as it came, so that without a reader
+//! it costs next to nothing; small ones are put together, so that they do not each hold an allocation.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +20,9 @@ use crate::engine::Event;
 
 /// Events that one [`HubReader::read`] copies at most: so long the writer may have to wait for the memory.
 const READ_AT_ONCE: usize = 512;
+
+/// Events that small batches are put together to. A batch with fewer is a small one.
+const CHUNK: usize = 256;
 
 /// An event and where it was seen.
 #[derive(Debug, Clone)]
@@ -60,13 +65,86 @@ struct Shared {
     lost: AtomicU64,
 }
 
+/// Events of one interface that follow one another.
+#[derive(Debug)]
+struct Chunk {
+    interface: Arc<str>,
+    events: Vec<Event>,
+}
+
 #[derive(Debug, Default)]
 struct Memory {
-    events: VecDeque<Observed>,
+    /// None of them is empty.
+    chunks: VecDeque<Chunk>,
+    /// Events in all chunks; the oldest chunk may hold some beyond the limit.
+    length: usize,
     /// Number of the event that comes next; the last one in the memory has the number before it.
     next: u64,
     /// No event comes any more.
     closed: bool,
+}
+
+impl Memory {
+    /// Takes in a batch; returns a vector without events, to be filled again.
+    fn take_in(&mut self, interface: &Arc<str>, mut batch: Vec<Event>, limit: usize) -> Vec<Event> {
+        self.length += batch.len();
+        self.next += batch.len() as u64;
+        if batch.len() >= CHUNK && batch.len() >= batch.capacity() / 2 {
+            self.chunks.push_back(Chunk { interface: Arc::clone(interface), events: batch });
+            batch = Vec::new();
+        }
+        for event in batch.drain(..) {
+            match self.chunks.back_mut() {
+                Some(last) if last.has_room_for(interface) => last.events.push(event),
+                _ => {
+                    let (interface, events) = (Arc::clone(interface), vec![event]);
+                    self.chunks.push_back(Chunk { interface, events });
+                }
+            }
+        }
+        self.forget(limit).unwrap_or(batch)
+    }
+
+    /// Forgets all chunks that hold none of the newest `limit` events; returns the largest vector of them, emptied.
+    fn forget(&mut self, limit: usize) -> Option<Vec<Event>> {
+        let mut emptied: Option<Vec<Event>> = None;
+        while let Some(oldest) = self.chunks.front()
+            && self.length - oldest.events.len() >= limit
+            && let Some(Chunk { mut events, .. }) = self.chunks.pop_front()
+        {
+            self.length -= events.len();
+            events.clear();
+            if emptied.as_ref().is_none_or(|largest| largest.capacity() < events.capacity()) {
+                emptied = Some(events);
+            }
+        }
+        emptied
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = (&Arc<str>, &Event)> {
+        let newest_first = self.chunks.iter().rev();
+        newest_first
+            .flat_map(|chunk| chunk.events.iter().rev().map(|event| (&chunk.interface, event)))
+    }
+
+    /// Returns the events from the one with this number on.
+    fn from(&self, number: u64) -> impl Iterator<Item = (&Arc<str>, &Event)> {
+        let oldest = self.next - self.length as u64;
+        // Not more than the memory's length, which fits.
+        let mut skipped = usize::try_from(number.saturating_sub(oldest)).unwrap_or(usize::MAX);
+        self.chunks.iter().flat_map(move |chunk| {
+            let skip = skipped.min(chunk.events.len());
+            skipped -= skip;
+            let events = chunk.events.get(skip..).unwrap_or_default();
+            events.iter().map(|event| (&chunk.interface, event))
+        })
+    }
+}
+
+impl Chunk {
+    fn has_room_for(&self, interface: &Arc<str>) -> bool {
+        self.events.len() < CHUNK && self.interface == *interface
+    }
 }
 
 impl Shared {
@@ -93,19 +171,17 @@ impl Hub {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Remembers events, and forgets the oldest ones beyond the limit.
-    pub(super) fn remember(&self, interface: &Arc<str>, events: impl Iterator<Item = Event>) {
+    /// Remembers a batch of events, and forgets the oldest ones beyond the limit. Leaves a vector without events, to be
+    /// filled again.
+    pub(super) fn remember(&self, interface: &Arc<str>, batch: &mut Vec<Event>) {
         if self.shared.limit == 0 {
-            return events.for_each(drop);
+            return batch.clear();
+        }
+        if batch.is_empty() {
+            return;
         }
         let mut memory = self.shared.memory();
-        for event in events {
-            if memory.events.len() >= self.shared.limit {
-                memory.events.pop_front();
-            }
-            memory.events.push_back(Observed { event, interface: Arc::clone(interface) });
-            memory.next += 1;
-        }
+        *batch = memory.take_in(interface, mem::take(batch), self.shared.limit);
         drop(memory);
         if self.shared.readers.load(Ordering::Acquire) > 0 {
             self.shared.news.notify_all();
@@ -166,9 +242,9 @@ impl HubReader {
     pub fn past(&mut self, most: usize, mut wanted: impl FnMut(&Event) -> bool) -> Vec<Observed> {
         let memory = self.shared.memory();
         self.next = memory.next;
-        let newest_first = memory.events.iter().rev();
+        let newest_first = memory.newest_first().take(self.shared.limit);
         let mut found: Vec<Observed> =
-            newest_first.filter(|observed| wanted(&observed.event)).take(most).cloned().collect();
+            newest_first.filter(|(_, event)| wanted(event)).take(most).map(observed).collect();
         drop(memory);
         found.reverse();
         found
@@ -179,13 +255,11 @@ impl HubReader {
         let behind = |memory: &mut Memory| memory.next == self.next && !memory.closed;
         let waited = self.shared.news.wait_timeout_while(self.shared.memory(), patience, behind);
         let (memory, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let oldest = memory.next - memory.events.len() as u64;
+        let oldest = memory.next.saturating_sub(self.shared.limit as u64);
         let lost = oldest.saturating_sub(self.next);
         self.next = self.next.max(oldest);
-        // Less than the memory's length, which fits.
-        let from = usize::try_from(self.next - oldest).unwrap_or(usize::MAX);
         let before = out.len();
-        out.extend(memory.events.iter().skip(from).take(READ_AT_ONCE).cloned());
+        out.extend(memory.from(self.next).take(READ_AT_ONCE).map(observed));
         self.next += (out.len() - before) as u64;
         let finished = memory.closed && self.next == memory.next;
         drop(memory);
@@ -197,6 +271,10 @@ impl HubReader {
     pub fn delivered(&self, events: u64) {
         self.shared.delivered.fetch_add(events, Ordering::Relaxed);
     }
+}
+
+fn observed((interface, event): (&Arc<str>, &Event)) -> Observed {
+    Observed { event: event.clone(), interface: Arc::clone(interface) }
 }
 
 impl Drop for HubReader {

@@ -28,6 +28,9 @@
 //!
 //! A `gap` says that the interface was not watched for a while, and has other keys: `timestamp` (its end),
 //! `network.interface.name`, `gap.start`, `gap.end`, `gap.reason` (`down`, `absent`) and `duration_ms`.
+//!
+//! A line is put together from few pieces, most of which repeat from line to line and are kept in rendered form: the
+//! second of the time, all that follows from the verdict ([`Head`]), the words of the protocol.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -36,13 +39,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Gap;
+use super::digits::{Addresses, push_fraction, push_number};
 use super::escape::push_json;
 use crate::engine::{Event, FlowRecord};
-use crate::flow::Timestamp;
-use crate::nsg::{PlatformTraffic, RuleProvenance};
+use crate::flow::{Direction, Protocol, Timestamp};
+use crate::nsg::{Access, PlatformTraffic, RuleProvenance};
 
-/// Rules kept in rendered form; beyond it all are forgotten and rendered again.
-const MOST_RULES: usize = 8192;
+/// Pieces about verdicts that are kept; beyond it all are forgotten and rendered again.
+const MOST_HEADS: usize = 8192;
+
+/// Room that is made for a line at once, so that it seldom has to be made within one.
+const LINE: usize = 1024;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
@@ -52,16 +59,48 @@ pub struct JsonLines {
     /// `,"network.interface.name":".."`
     interface: String,
     second: RenderedSecond,
-    /// By the address of the rule's provenance, which is kept alive so that no other can take its address.
-    rules: HashMap<usize, (Arc<RuleProvenance>, Box<str>), foldhash::fast::RandomState>,
+    heads: HashMap<HeadKey, Head, foldhash::fast::RandomState>,
+    /// By number of the protocol and address family: from `,"network.transport":".."` to `"source.address":"`. Empty
+    /// before the first such line.
+    networks: Vec<String>,
+    addresses: Addresses,
+}
+
+/// What a line tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Start,
+    End,
+    Live,
+}
+
+/// Everything that a [`Head`] depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct HeadKey {
+    kind: Kind,
+    access: Access,
+    direction: Direction,
+    /// Address of the rule's provenance.
+    rule: Option<usize>,
+}
+
+/// `","event":".."` and all that follows up to the rule.
+#[derive(Debug)]
+struct Head {
+    text: Box<str>,
+    /// Kept alive, so that no other rule can take its address.
+    _rule: Option<Arc<RuleProvenance>>,
 }
 
 #[derive(Debug, Default)]
 struct RenderedSecond {
     unix_seconds: u64,
-    /// Up to the second, without fraction; empty before the first line.
+    /// `{"timestamp":"` up to the second and the point behind it; empty before the first line.
     text: String,
 }
+
+/// How a line begins.
+const BEGIN: &str = "{\"timestamp\":\"";
 
 impl JsonLines {
     /// Makes lines that name this interface.
@@ -70,16 +109,22 @@ impl JsonLines {
         let mut interface = String::from(",\"network.interface.name\":\"");
         push_json(&mut interface, interface_name);
         interface.push('"');
-        Self { interface, second: RenderedSecond::default(), rules: HashMap::default() }
+        Self {
+            interface,
+            second: RenderedSecond::default(),
+            heads: HashMap::default(),
+            networks: vec![String::new(); 2 * (usize::from(u8::MAX) + 1)],
+            addresses: Addresses::new(),
+        }
     }
 
     /// Appends the line of one event, line feed included.
     pub fn render(&mut self, event: &Event, out: &mut String) {
         let flow = &event.flow;
         match event.end {
-            None => self.push_flow(out, flow, flow.first, "flow_start"),
+            None => self.push_flow(out, flow, flow.first, Kind::Start),
             Some(reason) => {
-                self.push_flow(out, flow, flow.last, "flow_end");
+                self.push_flow(out, flow, flow.last, Kind::End);
                 push_totals(out, flow);
                 out.push_str(",\"end_reason\":\"");
                 out.push_str(reason.as_str());
@@ -92,15 +137,15 @@ impl JsonLines {
     /// Appends the line of a flow that has not ended: the keys of one that has, without `end_reason`, and with the
     /// `event` `flow_live`.
     pub fn render_live(&mut self, flow: &FlowRecord, out: &mut String) {
-        self.push_flow(out, flow, flow.last, "flow_live");
+        self.push_flow(out, flow, flow.last, Kind::Live);
         push_totals(out, flow);
         out.push_str("}\n");
     }
 
     /// Appends the line of a gap, line feed included.
     pub fn render_gap(&mut self, gap: &Gap, out: &mut String) {
+        self.push_begin(out, gap.end.unix_ns);
         for (key, unix_ns) in [
-            ("{\"timestamp\":\"", gap.end.unix_ns),
             ("\",\"event\":\"gap\",\"gap.start\":\"", gap.start.unix_ns),
             ("\",\"gap.end\":\"", gap.end.unix_ns),
         ] {
@@ -115,70 +160,85 @@ impl JsonLines {
         out.push_str("}\n");
     }
 
-    /// Appends what every line begins with.
-    fn push_flow(&mut self, out: &mut String, flow: &FlowRecord, stamp: Timestamp, event: &str) {
-        out.push_str("{\"timestamp\":\"");
-        self.push_time(out, stamp.unix_ns);
-        out.push_str("\",\"event\":\"");
-        out.push_str(event);
-        out.push_str("\",\"access\":\"");
-        out.push_str(flow.verdict.access.as_str());
-        out.push_str("\",\"direction\":\"");
-        out.push_str(flow.direction.as_str());
-        out.push('"');
-        if let Some(rule) = &flow.verdict.rule {
-            self.push_rule(out, rule);
-        }
+    /// Appends what every line of a flow begins with.
+    fn push_flow(&mut self, out: &mut String, flow: &FlowRecord, stamp: Timestamp, kind: Kind) {
+        out.reserve(LINE);
+        self.push_begin(out, stamp.unix_ns);
+        self.push_head(out, flow, kind);
         push_platform(out, flow);
         self.push_network(out, flow);
     }
 
-    fn push_time(&mut self, out: &mut String, unix_ns: u64) {
-        let (seconds, mut fraction) = (unix_ns / NANOSECONDS, unix_ns % NANOSECONDS);
-        if self.second.text.is_empty() || self.second.unix_seconds != seconds {
-            let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-            self.second.unix_seconds = seconds;
-            self.second.text.clear();
-            // Writing to a string can not fail, and 64 bits of nanoseconds end in the year 2554.
-            _ = write!(self.second.text, "{}", humantime::format_rfc3339_seconds(moment));
-            self.second.text.pop(); // the Z, which comes after the fraction
-        }
-        out.push_str(&self.second.text);
-        out.push('.');
-        let mut digits = [b'0'; 9];
-        for digit in digits.iter_mut().rev() {
-            *digit = b"0123456789".get((fraction % 10) as usize).copied().unwrap_or(b'0');
-            fraction /= 10;
-        }
-        out.push_str(str::from_utf8(&digits).unwrap_or("000000000"));
+    /// Appends the beginning of a line and its time.
+    fn push_begin(&mut self, out: &mut String, unix_ns: u64) {
+        out.push_str(self.up_to_the_second(unix_ns / NANOSECONDS));
+        push_fraction(out, unix_ns % NANOSECONDS);
         out.push('Z');
     }
 
-    fn push_rule(&mut self, out: &mut String, rule: &Arc<RuleProvenance>) {
-        if self.rules.len() >= MOST_RULES {
-            self.rules.clear();
+    fn push_time(&mut self, out: &mut String, unix_ns: u64) {
+        let begin = self.up_to_the_second(unix_ns / NANOSECONDS);
+        out.push_str(begin.strip_prefix(BEGIN).unwrap_or_default());
+        push_fraction(out, unix_ns % NANOSECONDS);
+        out.push('Z');
+    }
+
+    fn up_to_the_second(&mut self, unix_seconds: u64) -> &str {
+        if self.second.text.is_empty() || self.second.unix_seconds != unix_seconds {
+            // 64 bits of nanoseconds end in the year 2554.
+            let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(unix_seconds);
+            self.second.unix_seconds = unix_seconds;
+            self.second.text.clear();
+            // Writing to a string can not fail.
+            _ = write!(self.second.text, "{BEGIN}{}", humantime::format_rfc3339_seconds(moment));
+            self.second.text.pop(); // the Z, which comes after the fraction
+            self.second.text.push('.');
         }
-        let (_, text) = self
-            .rules
-            .entry(Arc::as_ptr(rule).addr())
-            .or_insert_with(|| (Arc::clone(rule), render_rule(rule).into_boxed_str()));
-        out.push_str(text);
+        &self.second.text
+    }
+
+    fn push_head(&mut self, out: &mut String, flow: &FlowRecord, kind: Kind) {
+        let rule = flow.verdict.rule.as_ref();
+        let key = HeadKey {
+            kind,
+            access: flow.verdict.access,
+            direction: flow.direction,
+            rule: rule.map(|rule| Arc::as_ptr(rule).addr()),
+        };
+        if self.heads.len() >= MOST_HEADS {
+            self.heads.clear();
+        }
+        let head = self.heads.entry(key).or_insert_with(|| Head {
+            text: render_head(&key, rule.map(Arc::as_ref)).into_boxed_str(),
+            _rule: rule.map(Arc::clone),
+        });
+        out.push_str(&head.text);
     }
 
     fn push_network(&mut self, out: &mut String, flow: &FlowRecord) {
         let tuple = &flow.tuple;
-        out.push_str(",\"network.transport\":\"");
-        match tuple.protocol.name() {
-            Some(name) => out.push_str(name),
-            None => push_number(out, tuple.protocol.0),
+        let place = 2 * usize::from(tuple.protocol.0) + usize::from(tuple.source.is_ipv6());
+        if let Some(network) = self.networks.get_mut(place) {
+            if network.is_empty() {
+                *network = render_network(tuple.protocol, tuple.source, &self.interface);
+            }
+            out.push_str(network);
         }
-        out.push_str(match tuple.source {
-            IpAddr::V4(_) => "\",\"network.type\":\"ipv4\"",
-            IpAddr::V6(_) => "\",\"network.type\":\"ipv6\"",
-        });
-        out.push_str(&self.interface);
-        push_end_point(out, "source", tuple.source, tuple.ports.source());
-        push_end_point(out, "destination", tuple.destination, tuple.ports.destination());
+        self.addresses.push(out, tuple.source);
+        if let Some(port) = tuple.ports.source() {
+            out.push_str("\",\"source.port\":");
+            push_number(out, port);
+            out.push_str(",\"destination.address\":\"");
+        } else {
+            out.push_str("\",\"destination.address\":\"");
+        }
+        self.addresses.push(out, tuple.destination);
+        if let Some(port) = tuple.ports.destination() {
+            out.push_str("\",\"destination.port\":");
+            push_number(out, port);
+        } else {
+            out.push('"');
+        }
     }
 }
 
@@ -193,8 +253,18 @@ fn push_platform(out: &mut String, flow: &FlowRecord) {
     }
 }
 
-fn render_rule(rule: &RuleProvenance) -> String {
-    let mut text = String::from(",\"security_rule.name\":\"");
+fn render_head(key: &HeadKey, rule: Option<&RuleProvenance>) -> String {
+    let event = match key.kind {
+        Kind::Start => "flow_start",
+        Kind::End => "flow_end",
+        Kind::Live => "flow_live",
+    };
+    let mut text = format!(
+        "\",\"event\":\"{event}\",\"access\":\"{}\",\"direction\":\"{}\"",
+        key.access, key.direction
+    );
+    let Some(rule) = rule else { return text };
+    text.push_str(",\"security_rule.name\":\"");
     push_json(&mut text, &rule.rule);
     text.push_str("\",\"security_rule.ruleset.name\":\"");
     push_json(&mut text, &rule.ruleset);
@@ -207,32 +277,11 @@ fn render_rule(rule: &RuleProvenance) -> String {
     text
 }
 
-fn push_number(out: &mut String, number: impl itoa::Integer) {
-    out.push_str(itoa::Buffer::new().format(number));
-}
-
-fn push_end_point(out: &mut String, side: &str, address: IpAddr, port: Option<u16>) {
-    out.push_str(",\"");
-    out.push_str(side);
-    out.push_str(".address\":\"");
-    match address {
-        IpAddr::V4(v4) => {
-            for (index, octet) in v4.octets().into_iter().enumerate() {
-                if index > 0 {
-                    out.push('.');
-                }
-                push_number(out, octet);
-            }
-        }
-        IpAddr::V6(v6) => _ = write!(out, "{v6}"),
-    }
-    out.push('"');
-    if let Some(port) = port {
-        out.push_str(",\"");
-        out.push_str(side);
-        out.push_str(".port\":");
-        push_number(out, port);
-    }
+fn render_network(protocol: Protocol, address: IpAddr, interface: &str) -> String {
+    let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+    format!(
+        ",\"network.transport\":\"{protocol}\",\"network.type\":\"{family}\"{interface},\"source.address\":\""
+    )
 }
 
 fn push_totals(out: &mut String, flow: &FlowRecord) {

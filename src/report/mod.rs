@@ -4,6 +4,7 @@
 //! one format ([`json_lines`], [`text`]); [`RecordWriter`] owns the thread that writes, and gives each event to the
 //! [`Hub`] too, for those who watch live. What can not be written is counted as lost: it never stops the capture. No name out of a rule file can forge a line or a terminal code.
 
+mod digits;
 mod escape;
 mod hub;
 pub mod journal;
@@ -58,14 +59,14 @@ impl Gap {
 /// Makes lines of one format.
 #[derive(Debug)]
 enum Renderer {
-    Json(JsonLines),
+    Json(Box<JsonLines>),
     Text(TextLines),
 }
 
 impl Renderer {
     fn new(format: Format, interface_name: &str) -> Self {
         match format {
-            Format::Json => Self::Json(JsonLines::new(interface_name)),
+            Format::Json => Self::Json(Box::new(JsonLines::new(interface_name))),
             Format::Text { colour } => Self::Text(TextLines::new(colour, interface_name)),
         }
     }

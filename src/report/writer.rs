@@ -26,9 +26,6 @@ const FLUSH_AFTER: Duration = Duration::from_millis(100);
 /// Shortest time between two warnings.
 const WARN_AFTER: Duration = Duration::from_secs(10);
 
-/// Events that are rendered between two hand-overs to the hub.
-const REMEMBER_AT_ONCE: usize = 256;
-
 /// Emptied batches that are kept to be filled again.
 const EMPTIED_KEPT: usize = 4;
 
@@ -231,7 +228,6 @@ impl RecordWriter {
                 .map(|name| Source::new(self.format, name))
                 .collect(),
             hub: self.hub,
-            rendered: Vec::with_capacity(REMEMBER_AT_ONCE),
             buffer: String::with_capacity(BUFFER + 4096),
             lines: 0,
             flush_at: None,
@@ -295,8 +291,6 @@ struct Writer {
     /// One for each interface.
     sources: Vec<Source>,
     hub: Hub,
-    /// Events in the buffer that the hub has not been given yet.
-    rendered: Vec<Event>,
     buffer: String,
     /// Lines in the buffer.
     lines: u64,
@@ -338,27 +332,22 @@ impl Writer {
         }
     }
 
-    /// Returns the batch, emptied.
+    /// Returns a batch without events, to be filled again.
     fn take_in(&mut self, interface: usize, mut batch: Vec<Event>) -> Vec<Event> {
         let now = Instant::now();
         let count = batch.len();
-        let Some(name) = self.sources.get(interface).map(|it| Arc::clone(&it.name)) else {
-            return batch;
-        };
-        for event in batch.drain(..) {
+        for event in &batch {
             let Some(source) = self.sources.get_mut(interface) else { break };
-            source.denials.note(&event, now);
-            source.renderer.render(&event, &mut self.buffer);
+            source.denials.note(event, now);
+            source.renderer.render(event, &mut self.buffer);
             self.lines += 1;
-            self.rendered.push(event);
-            if self.rendered.len() >= REMEMBER_AT_ONCE {
-                self.hub.remember(&name, self.rendered.drain(..));
-            }
             if self.buffer.len() >= BUFFER {
                 self.flush();
             }
         }
-        self.hub.remember(&name, self.rendered.drain(..));
+        if let Some(source) = self.sources.get(interface) {
+            self.hub.remember(&source.name, &mut batch);
+        }
         self.shared.waiting.fetch_sub(count, Ordering::AcqRel);
         self.full_queue.tell(&self.shared, Some(now));
         // Set behind the loop, which may have written the buffer and forgotten when: what is left must not wait for

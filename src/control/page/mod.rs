@@ -11,7 +11,7 @@ const PAGE: &str = include_str!("page.html");
 
 /// What a browser may do with the page. The two hashes are those of its script and its style; a test compares them.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-/tOGgWH3jzs/CMmbwNoCTMk2eHGwAK7XNCVIU9xK8bM='; \
+    script-src 'sha256-AGZ3Qdwdqhu2bZrChqDx7xscX8bhUZnBKX0INR6oDFQ='; \
     style-src 'sha256-ruWs5NZZvguocXJc25DYHd7KQcQNl/uSgL4NKj9hICI='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{Endpoint, QueryPort, VerifyError, VerifyQuery};
 use crate::flow::{Direction, Protocol};
@@ -98,10 +98,19 @@ fn word(field: &'static str, value: Option<&Value>) -> Result<String, VerifyErro
     match value {
         None | Some(Value::Null) => Err(VerifyError::Missing(field)),
         Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Number(number)) => Ok(number.to_string()),
+        Some(Value::Number(number)) => Ok(in_digits(number)),
         Some(other) => Err(VerifyError::Invalid {
             field,
             reason: format!("{other} is neither a string nor a number"),
         }),
+    }
+}
+
+/// Writes a whole number without a fraction, however JSON has it: `33.0` is the number 33.
+fn in_digits(number: &Number) -> String {
+    match number.as_f64() {
+        // Adding 0 turns -0 into 0.
+        Some(value) if value.fract() == 0.0 && value.abs() < 1e9 => format!("{:.0}", value + 0.0),
+        _ => number.to_string(),
     }
 }

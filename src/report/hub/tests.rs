@@ -11,7 +11,7 @@ use crate::report::tests::events;
 const SOON: Duration = Duration::ZERO;
 
 fn remember(hub: &Hub, count: usize) {
-    hub.remember(&"eth0".into(), events(count).into_iter());
+    hub.remember(&"eth0".into(), &mut events(count));
 }
 
 fn read(reader: &mut HubReader) -> (u64, usize, bool) {
@@ -41,7 +41,7 @@ fn the_past_is_the_newest_of_what_is_wanted_in_its_order() {
         event.flow.first.unix_ns = number as u64;
         event.end = (number % 3 == 0).then_some(EndReason::Idle);
     }
-    hub.remember(&"eth0".into(), all.clone().into_iter());
+    hub.remember(&"eth0".into(), &mut all.clone());
     let wanted = |event: &Event| event.end.is_none();
     let found = hub.reader().unwrap().past(2, wanted);
     let expected: Vec<Event> = all.into_iter().filter(wanted).collect();
@@ -102,21 +102,44 @@ fn a_waiting_reader_is_woken_by_news_and_by_the_end() {
 
 proptest! {
     #[test]
-    fn every_event_is_either_read_or_told_lost(
-        steps in proptest::collection::vec((0usize..40, any::<bool>()), 1..40),
-        limit in 1usize..64,
+    fn every_event_is_either_read_in_its_place_or_told_lost(
+        steps in proptest::collection::vec((0usize..700, any::<bool>(), any::<bool>()), 1..20),
+        limit in 1usize..1500,
     ) {
-        let hub = Hub::new(limit, 1);
+        let hub = Hub::new(limit, 2);
         let mut reader = hub.reader().unwrap();
-        let (mut sent, mut read_or_lost) = (0, 0);
-        for (count, reads) in steps {
-            remember(&hub, count);
-            sent += count as u64;
-            if reads {
-                let (lost, found, _) = read(&mut reader);
-                read_or_lost += lost + found as u64;
-                prop_assert_eq!(read_or_lost, sent);
+        let (mut sent, mut next) = (0, 0);
+        // The vector that comes back is filled again, as the writer's is.
+        let mut batch = Vec::new();
+        for (count, is_first_interface, reads) in steps {
+            let interface = if is_first_interface { "eth0" } else { "eth1" };
+            for mut event in events(count) {
+                event.flow.first.unix_ns = sent;
+                event.flow.midstream = is_first_interface;
+                batch.push(event);
+                sent += 1;
             }
+            hub.remember(&interface.into(), &mut batch);
+            prop_assert!(batch.is_empty());
+            while reads && next < sent {
+                let mut found = Vec::new();
+                next += reader.read(&mut found, SOON).lost;
+                prop_assert!(next + found.len() as u64 >= sent.saturating_sub(limit as u64));
+                for Observed { event, interface } in found {
+                    prop_assert_eq!(event.flow.first.unix_ns, next);
+                    prop_assert_eq!(event.flow.midstream, &*interface == "eth0");
+                    next += 1;
+                }
+            }
+            let past = hub.reader().unwrap().past(7, |_| true);
+            let numbers: Vec<u64> = past.iter().map(|it| it.event.flow.first.unix_ns).collect();
+            let newest = sent.saturating_sub(7.min(limit as u64))..sent;
+            prop_assert_eq!(numbers, newest.collect::<Vec<_>>());
+            let memory = hub.shared.memory();
+            let kept: usize = memory.chunks.iter().map(|chunk| chunk.events.len()).sum();
+            let places: usize = memory.chunks.iter().map(|chunk| chunk.events.capacity()).sum();
+            prop_assert_eq!(kept, memory.length);
+            prop_assert!(kept < limit + 700 && places <= 2 * (limit + 700));
         }
     }
 }
