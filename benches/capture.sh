@@ -88,7 +88,7 @@ remove_network() {
 
 # The command line of a tool.
 command_of() { # TOOL
-    local run=("$agent" run --interface vm0 --socket "$work/agent.sock" --output "$work/records.jsonl" --format json)
+    local run=("$agent" run --user root --interface vm0 --socket "$work/agent.sock" --output "$work/records.jsonl" --format json)
     run+=(--max-flows "$max_flows")
     case $1 in
         nsgwatch) echo "${run[*]} --events start --nic-nsg $work/rules-30.json" ;;

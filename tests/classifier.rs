@@ -418,7 +418,8 @@ fn ipv6_prefixes_that_share_their_first_bits_do_not_catch_addresses_beside_them(
     let down_to_56 = [("2a01:1:2:300::/56", "rule-100"), ("2a01:1:2:400::7/128", "rule-101")];
     let far_apart = [("2a01:1:2:300::/56", "rule-100"), ("2a01:8000::/17", "rule-101")];
     let at_the_end = [("ffff:fff0::/28", "rule-100"), ("fff0::/12", "rule-101")];
-    for networks in [within_a_64, down_to_56, far_apart, at_the_end] {
+    let at_the_start = [("::8/125", "rule-100"), ("::1/128", "rule-101")];
+    for networks in [within_a_64, down_to_56, far_apart, at_the_end, at_the_start] {
         let networks = networks.map(|(network, name)| (network.parse::<IpNet>().unwrap(), name));
         let rules = networks.iter().zip(100..).map(|((network, _), priority)| {
             rule_from(priority, &[network.to_string().as_str()], Access::Allow)

@@ -103,6 +103,8 @@ fn without_an_agent_the_client_says_how_to_start_one() {
     for command in [
         vec!["status"],
         vec!["flows"],
+        vec!["rules"],
+        vec!["observe", "--follow"],
         vec![
             "verify",
             "--direction",
@@ -184,10 +186,17 @@ fn a_configuration_is_checked_with_the_rule_files_it_names() {
 fn a_configuration_that_is_wrong_ends_the_agent_with_a_code_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("nsgwatch.toml");
-    fs::write(&config, "max-flows = 0\n").unwrap();
-    let output = nsgwatch(&["run", "--config", config.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(78));
-    assert!(stderr(&output).contains("from 1 to 16777216"), "{}", stderr(&output));
+    let config = config.to_str().unwrap();
+    for (text, words) in [
+        ("max-flows = 0\n", "from 1 to 16777216"),
+        ("listen = \"0.0.0.0:1\"\nlisten-token-file = \"token\"\n", "not a loopback address"),
+    ] {
+        fs::write(config, text).unwrap();
+        let output = nsgwatch(&["run", "--config", config]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+        assert_eq!(nsgwatch(&["check", config]).status.code(), Some(1), "{text}");
+    }
     let output = nsgwatch(&["run", "--config", "/no/such/file.toml"]);
     assert_eq!(output.status.code(), Some(78));
     assert!(stderr(&output).contains("/no/such/file.toml"), "{}", stderr(&output));
@@ -237,7 +246,8 @@ fn an_error_says_its_cause_too_and_only_once() {
     );
 }
 
-const COMMANDS: [&str; 7] = ["run", "verify", "explain", "check", "replay", "status", "flows"];
+const COMMANDS: [&str; 10] =
+    ["run", "verify", "explain", "check", "replay", "status", "flows", "rules", "observe", "top"];
 
 #[test]
 fn help_is_as_committed_and_has_examples_and_exit_codes() {

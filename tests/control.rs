@@ -143,8 +143,8 @@ fn every_error_has_the_shape_of_azure_resource_manager() {
         (running.post("/v1/verify", &QUESTION.replace("\"22\"", "\"x\"")), 400, "InvalidParameter"),
         (
             running.post("/v1/verify", &QUESTION.replace('{', "{\"interface\":\"eth7\",")),
-            400,
-            "InterfaceNotDetermined",
+            404,
+            "InterfaceNotFound",
         ),
         (running.post("/v1/verify", &" ".repeat(65 * 1024)), 413, "RequestContentTooLarge"),
         (running.post("/v1/verify", &"[".repeat(60_000)), 400, "InvalidRequestContent"),
@@ -308,6 +308,82 @@ fn a_client_of_the_loopback_address_needs_the_token_and_a_loopback_host() {
     assert_eq!(ask("evil.example", TOKEN), (421, Some("InvalidHostHeader".to_owned())));
 }
 
+/// Sends one request without a body and returns the answer's head and what is behind it.
+fn head_and_rest(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    host: &str,
+) -> (String, String) {
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, rest) = text.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), rest.to_owned())
+}
+
+#[test]
+fn the_page_alone_is_there_without_the_token_and_may_load_nothing_from_outside() {
+    let running = Running::start(Limits::default());
+    let host = running.address.to_string();
+    for (method, path, code, has_body) in [
+        ("GET", "/", "200", true),
+        ("HEAD", "/", "200", false),
+        ("POST", "/", "401", true),
+        ("GET", "/index.html", "401", true),
+        ("HEAD", "/v1/flows", "401", false),
+    ] {
+        let stream = TcpStream::connect(running.address).unwrap();
+        let (head, rest) = head_and_rest(stream, method, path, &host);
+        assert!(head.starts_with(&format!("HTTP/1.1 {code} ")), "{method} {path}: {head}");
+        assert_eq!(!rest.is_empty(), has_body, "{method} {path}");
+        let is_closed = head.contains("content-security-policy: default-src 'none';");
+        assert_eq!(is_closed, code == "200", "{head}");
+    }
+}
+
+#[test]
+fn a_method_that_is_not_possible_is_answered_with_those_that_are() {
+    let running = Running::start(Limits::default());
+    for (method, path, allowed) in [
+        ("OPTIONS", "/v1/status", "allow: GET,HEAD"),
+        ("DELETE", "/v1/verify", "allow: POST"),
+        ("PUT", &format!("{AZURE}/networkSecurityGroups/nsg"), "allow: GET,HEAD"),
+    ] {
+        let (head, rest) = head_and_rest(running.connect(), method, path, "x");
+        assert!(head.starts_with("HTTP/1.1 405 ") && head.contains(allowed), "{head}");
+        assert!(rest.contains("\"MethodNotAllowed\""), "{rest}");
+    }
+    let (head, rest) = head_and_rest(running.connect(), "HEAD", "/v1/flows", "x");
+    assert!(head.starts_with("HTTP/1.1 200 ") && rest.is_empty(), "{head}{rest}");
+}
+
+#[test]
+fn a_path_that_is_not_there_is_named_as_it_was_asked() {
+    let running = Running::start(Limits::default());
+    for path in ["/V1/Status", "/v1/%73tatus", &format!("{AZURE}/loadBalancers/LB")] {
+        let (code, body) = running.get(path);
+        assert_eq!(code, 404);
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(message.contains(&format!("no GET {path};")), "{message}");
+    }
+}
+
+#[test]
+fn azures_name_of_an_interface_and_the_agents_own_are_both_taken() {
+    let running = Running::start(Limits::default());
+    for (field, value, expected) in [
+        ("interface", "eth0", 200),
+        ("interface", "eth7", 404),
+        ("targetNicResourceId", "/a/networkInterfaces/eth0", 200),
+        ("targetNicResourceId", "/a/networkInterfaces/web-nic", 200),
+    ] {
+        let question = QUESTION.replace('{', &format!("{{\"{field}\":\"{value}\","));
+        assert_eq!(running.post("/v1/verify", &question).0, expected, "{field} {value}");
+    }
+}
+
 #[test]
 fn an_old_connection_is_closed_behind_an_answer_that_says_so() {
     let limits = Limits { connection_deadline: Duration::from_millis(300), ..Limits::default() };
@@ -461,7 +537,7 @@ fn every_route_of_version_one_is_in_its_description() {
     let running = Running::start(Limits::default());
     let (code, document) = running.get("/v1/openapi.json");
     assert_eq!((code, &document["openapi"]), (200, &Value::from("3.1.0")));
-    let source = include_str!("../src/control/server.rs");
+    let source = include_str!("../src/control/server/routes.rs");
     let is_route = |text: &&str| text.starts_with("/v1/") && !text.contains(' ');
     let mut routes: Vec<&str> = source.split('"').filter(is_route).collect();
     assert!(routes.contains(&"/v1/verify"));

@@ -52,15 +52,10 @@ fn gaps(finished: &Finished) -> Vec<&Value> {
     finished.records.iter().filter(|record| record["event"] == "gap").collect()
 }
 
-fn ip(pair: &VethPair, side: Side, arguments: &[&str]) {
-    pair.run_in(side, &[&["ip"], arguments].concat());
-}
-
 /// Makes the pair of interfaces anew, up and with addresses.
 fn make_again(pair: &VethPair) {
     let outside = pair.namespace(Side::Outside);
-    ip(
-        pair,
+    pair.ip(
         Side::Vm,
         &[
             "link",
@@ -77,8 +72,8 @@ fn make_again(pair: &VethPair) {
     );
     for (side, address) in [(Side::Vm, VM_V4), (Side::Outside, OUTSIDE_V4)] {
         let name = side.interface();
-        ip(pair, side, &["address", "add", &format!("{address}/24"), "dev", name]);
-        ip(pair, side, &["link", "set", name, "up"]);
+        pair.ip(side, &["address", "add", &format!("{address}/24"), "dev", name]);
+        pair.ip(side, &["link", "set", name, "up"]);
     }
 }
 
@@ -87,11 +82,11 @@ fn an_interface_that_goes_down_and_up_again_is_watched_again_and_the_gap_is_told
     let Some(pair) = VethPair::create() else { return };
     let mut agent = Agent::start(&pair, VM_INTERFACE, &NO_GROUP, &[]);
     is_seen(&pair, &mut agent, VM_V4, 4001);
-    ip(&pair, Side::Vm, &["link", "set", VM_INTERFACE, "down"]);
+    pair.ip(Side::Vm, &["link", "set", VM_INTERFACE, "down"]);
     let took = wait_for_state(&mut agent, "down");
     assert!(took < Duration::from_secs(1), "the capture tells at once: {took:?}");
     assert!(interface(&agent, 0)["degraded_since"].is_string());
-    ip(&pair, Side::Vm, &["link", "set", VM_INTERFACE, "up"]);
+    pair.ip(Side::Vm, &["link", "set", VM_INTERFACE, "up"]);
     let took = wait_for_state(&mut agent, "watching");
     assert!(took < Duration::from_secs(1), "{took:?}");
     is_seen(&pair, &mut agent, VM_V4, 4002);
@@ -118,7 +113,7 @@ fn an_interface_that_is_deleted_and_made_anew_is_bound_to_again() {
     let before = interface(&agent, 0);
     for round in 1..=3 {
         let rules = interface(&agent, 0)["rules"]["virtual_network"].clone();
-        ip(&pair, Side::Vm, &["link", "del", VM_INTERFACE]);
+        pair.ip(Side::Vm, &["link", "del", VM_INTERFACE]);
         wait_for_state(&mut agent, "absent");
         // The rules stay, and so do questions about them.
         assert_eq!(interface(&agent, 0)["rules"]["virtual_network"], rules);
@@ -139,17 +134,17 @@ fn an_interface_that_is_deleted_and_made_anew_is_bound_to_again() {
 fn an_interface_is_followed_by_its_name_through_renaming_and_another_namespace() {
     let Some(pair) = VethPair::create() else { return };
     let mut agent = Agent::start(&pair, VM_INTERFACE, &NO_GROUP, &[]);
-    ip(&pair, Side::Vm, &["link", "set", VM_INTERFACE, "name", "other0"]);
+    pair.ip(Side::Vm, &["link", "set", VM_INTERFACE, "name", "other0"]);
     wait_for_state(&mut agent, "absent");
-    ip(&pair, Side::Vm, &["link", "set", "other0", "name", VM_INTERFACE]);
+    pair.ip(Side::Vm, &["link", "set", "other0", "name", VM_INTERFACE]);
     wait_for_state(&mut agent, "watching");
     is_seen(&pair, &mut agent, VM_V4, 4001);
     // Away, and back again with the same index: the socket has lost it all the same.
-    ip(&pair, Side::Vm, &["link", "set", VM_INTERFACE, "netns", pair.namespace(Side::Outside)]);
+    pair.ip(Side::Vm, &["link", "set", VM_INTERFACE, "netns", pair.namespace(Side::Outside)]);
     wait_for_state(&mut agent, "absent");
-    ip(&pair, Side::Outside, &["link", "set", VM_INTERFACE, "netns", pair.namespace(Side::Vm)]);
-    ip(&pair, Side::Vm, &["address", "add", &format!("{VM_V4}/24"), "dev", VM_INTERFACE]);
-    ip(&pair, Side::Vm, &["link", "set", VM_INTERFACE, "up"]);
+    pair.ip(Side::Outside, &["link", "set", VM_INTERFACE, "netns", pair.namespace(Side::Vm)]);
+    pair.ip(Side::Vm, &["address", "add", &format!("{VM_V4}/24"), "dev", VM_INTERFACE]);
+    pair.ip(Side::Vm, &["link", "set", VM_INTERFACE, "up"]);
     wait_for_state(&mut agent, "watching");
     is_seen(&pair, &mut agent, VM_V4, 4002);
     let done = agent.stop();
@@ -159,7 +154,7 @@ fn an_interface_is_followed_by_its_name_through_renaming_and_another_namespace()
 #[test]
 fn an_interface_that_is_absent_at_the_start_is_waited_for() {
     let Some(pair) = VethPair::create() else { return };
-    ip(&pair, Side::Vm, &["link", "del", VM_INTERFACE]);
+    pair.ip(Side::Vm, &["link", "del", VM_INTERFACE]);
     let mut agent = Agent::start(&pair, VM_INTERFACE, &NO_GROUP, &[]);
     let status = interface(&agent, 0);
     assert_eq!(status["state"], "absent");
@@ -187,7 +182,7 @@ fn an_agent_that_is_ended_while_the_interface_is_away_closes_its_books() {
     let Some(pair) = VethPair::create() else { return };
     let mut agent = Agent::start(&pair, VM_INTERFACE, &NO_GROUP, &[]);
     is_seen(&pair, &mut agent, VM_V4, 4001);
-    ip(&pair, Side::Vm, &["link", "del", VM_INTERFACE]);
+    pair.ip(Side::Vm, &["link", "del", VM_INTERFACE]);
     wait_for_state(&mut agent, "absent");
     let done = agent.stop();
     assert_eq!(gaps(&done).len(), 1);
@@ -197,7 +192,7 @@ fn an_agent_that_is_ended_while_the_interface_is_away_closes_its_books() {
 fn new_addresses_come_in_force_without_a_reload_where_the_virtual_network_is_taken_from_them() {
     let Some(pair) = VethPair::create() else { return };
     let mut agent = Agent::start(&pair, VM_INTERFACE, &NO_GROUP, &[]);
-    ip(&pair, Side::Vm, &["address", "add", "10.9.0.4/24", "dev", VM_INTERFACE]);
+    pair.ip(Side::Vm, &["address", "add", "10.9.0.4/24", "dev", VM_INTERFACE]);
     agent.wait_until("the new network belongs to VirtualNetwork", |agent| {
         let status = interface(agent, 0);
         let has = |list: &Value, one| list.as_array().unwrap().iter().any(|it| it == one);
@@ -209,7 +204,7 @@ fn new_addresses_come_in_force_without_a_reload_where_the_virtual_network_is_tak
     // Where it was said what the virtual network is, addresses change nothing.
     let options = ["--virtual-network", "10.0.0.0/16"];
     let mut agent = Agent::start(&pair, VM_INTERFACE, &NO_GROUP, &options);
-    ip(&pair, Side::Vm, &["address", "del", "10.9.0.4/24", "dev", VM_INTERFACE]);
+    pair.ip(Side::Vm, &["address", "del", "10.9.0.4/24", "dev", VM_INTERFACE]);
     agent.wait_until("the address is gone", |agent| {
         !interface(agent, 0)["addresses"].to_string().contains("10.9.0.4")
     });
@@ -220,16 +215,15 @@ fn new_addresses_come_in_force_without_a_reload_where_the_virtual_network_is_tak
 /// Makes a second pair of interfaces beside the first.
 fn make_second(pair: &VethPair) {
     let outside = pair.namespace(Side::Outside);
-    ip(
-        pair,
+    pair.ip(
         Side::Vm,
         &["link", "add", "vm1", "type", "veth", "peer", "name", "out1", "netns", outside],
     );
     for (side, name, address) in
         [(Side::Vm, "vm1", "10.78.0.1/24"), (Side::Outside, "out1", "10.78.0.2/24")]
     {
-        ip(pair, side, &["address", "add", address, "dev", name]);
-        ip(pair, side, &["link", "set", name, "up"]);
+        pair.ip(side, &["address", "add", address, "dev", name]);
+        pair.ip(side, &["link", "set", name, "up"]);
     }
 }
 
@@ -238,7 +232,7 @@ fn each_of_several_interfaces_has_rules_of_its_own() {
     let Some(pair) = VethPair::create() else { return };
     make_second(&pair);
     let folder = tempfile::tempdir().unwrap();
-    agent::open_to_all(folder.path());
+    agent::give_to_the_agent(folder.path());
     let (denies, config) = (folder.path().join("denies.json"), folder.path().join("agent.toml"));
     let no_udp = group("strict", &[rule("no-udp", 100, "Inbound", "Deny", "Udp", "*")]);
     fs::write(&denies, no_udp.to_string()).unwrap();

@@ -136,7 +136,7 @@ type Case<'a> = (
 
 #[test]
 fn every_flow_of_real_traffic_carries_its_verdict_its_rule_and_its_packets() {
-    let Some(pair) = VethPair::create() else { return };
+    let Some(pair) = VethPair::create_unacquainted() else { return };
     let (subnet, nic) = (subnet_group(), nic_group());
     let rules = Rules { subnet: Some(&subnet), nic: Some(&nic) };
     let mut agent = Agent::start(&pair, VM_INTERFACE, &rules, &ELSEWHERE);
@@ -447,6 +447,87 @@ fn the_running_agent_holds_no_capability() {
         }
     }
     agent.stop();
+}
+
+#[test]
+fn started_by_root_the_agent_is_another_user_for_good() {
+    let Some(pair) = VethPair::create() else { return };
+    let agent = Agent::start(&pair, VM_INTERFACE, &Rules { subnet: None, nic: None }, &[]);
+    let user = nix::unistd::User::from_name(agent::AGENTS_USER).unwrap().unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+    let words = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(words("Name:"), ["nsgwatch"]);
+    assert_eq!(words("Uid:"), vec![user.uid.to_string(); 4]);
+    assert_eq!(words("Gid:"), vec![user.gid.to_string(); 4]);
+    assert_eq!(words("Groups:"), [user.gid.to_string()]);
+    assert_eq!((words("NoNewPrivs:"), words("CapBnd:")), (vec!["1".into()], vec!["0".repeat(16)]));
+    agent.stop();
+}
+
+#[test]
+fn what_only_root_may_read_is_not_read_for_an_agent_that_root_started() {
+    let Some(pair) = VethPair::create() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    agent::give_to_the_agent(folder.path());
+    let rules = folder.path().join("rules.json");
+    fs::write(&rules, nic_group().to_string()).unwrap();
+    fs::set_permissions(&rules, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let output = pair
+        .command_in(Side::Vm, BINARY)
+        .args(["run", "--interface", VM_INTERFACE, "--user", agent::AGENTS_USER, "--nic-nsg"])
+        .arg(&rules)
+        .arg("--socket")
+        .arg(folder.path().join("agent.sock"))
+        .output()
+        .unwrap();
+    let message = text(&output);
+    assert_eq!(output.status.code(), Some(78), "{message}");
+    assert!(message.contains("rules.json") && message.contains("ermission denied"), "{message}");
+    assert!(message.contains("started by root; goes on as another user"), "{message}");
+}
+
+#[test]
+fn an_unknown_user_is_refused_by_name() {
+    if !is_privileged() {
+        return;
+    }
+    let output = Command::new(BINARY).args(["run", "--user", "no such user"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output));
+    assert!(text(&output).contains("no user `no such user`"), "{}", text(&output));
+}
+
+/// `systemd-socket-activate` does what a socket unit does: it listens, and becomes the agent when a client comes.
+#[test]
+fn the_first_question_starts_an_agent_whose_socket_the_service_manager_has_opened() {
+    let Some(pair) = VethPair::create() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    agent::give_to_the_agent(folder.path());
+    let socket = folder.path().join("activated.sock");
+    let mut agent = pair
+        .command_in(Side::Vm, "systemd-socket-activate")
+        .arg("--listen")
+        .arg(&socket)
+        .args([BINARY, "run", "--interface", VM_INTERFACE, "--format", "json"])
+        .args(["--user", agent::AGENTS_USER])
+        .arg("--output")
+        .arg(folder.path().join("flows.jsonl"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !socket.exists() {
+        assert_eq!(agent.try_wait().unwrap(), None, "systemd-socket-activate has ended");
+        std::thread::yield_now();
+    }
+    let asked = Command::new(BINARY).args(["status", "--socket"]).arg(&socket).output().unwrap();
+    assert!(asked.status.success(), "{}", text(&asked));
+    assert!(text(&asked).contains(VM_INTERFACE), "{}", text(&asked));
+    let pid = nix::unistd::Pid::from_raw(agent.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+    assert!(agent.wait_with_output().unwrap().status.success());
+    assert!(socket.exists(), "it is the service manager's to remove");
 }
 
 #[test]

@@ -11,7 +11,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -28,16 +27,23 @@ fn start(pair: &VethPair) -> Agent {
     Agent::start(pair, VM_INTERFACE, &Rules { subnet: None, nic: Some(&nic) }, &ELSEWHERE)
 }
 
-/// Sends one datagram each to so many ports of the VM, without overrunning the queues between; each is a flow.
+/// Sends one datagram each to so many ports of the VM; each is a flow.
 fn send(pair: &VethPair, ports: std::ops::Range<u16>) {
     pair.inside(Side::Outside, move || {
         let socket = UdpSocket::bind((OUTSIDE_V4, 40_000)).unwrap();
         for port in ports {
-            // A refusal of an earlier datagram comes back here, and concerns nobody.
-            _ = socket.send_to(b"x", (VM_V4, port));
-            if port % 256 == 0 {
-                thread::sleep(Duration::from_millis(2));
-            }
+            socket.send_to(b"x", (VM_V4, port)).unwrap();
+        }
+    });
+}
+
+/// Sends one datagram each to so many ports of the outside. The kernel shows an outgoing packet to the capture before
+/// any queue, so that none is lost on the way however many there are.
+fn send_out(pair: &VethPair, ports: std::ops::Range<u16>) {
+    pair.inside(Side::Vm, move || {
+        let socket = UdpSocket::bind((VM_V4, 40_000)).unwrap();
+        for port in ports {
+            socket.send_to(b"x", (OUTSIDE_V4, port)).unwrap();
         }
     });
 }
@@ -131,32 +137,31 @@ fn a_reader_that_does_not_read_loses_records_is_told_how_many_and_costs_no_packe
     )
     .unwrap();
     agent.wait_until("it is watched", |agent| observers(agent, "readers") == 1);
-    send(&pair, 1000..1000 + FLOWS);
+    send_out(&pair, 1000..1000 + FLOWS);
     agent.wait_for_flows(FLOWS.into());
     agent.wait_until("all is written", |agent| {
         agent.status()["records"]["written"].as_u64().unwrap() >= FLOWS.into()
     });
-    let reader = thread::spawn(move || {
-        let lines = BufReader::new(slow).lines().map_while(Result::ok);
-        let (mut records, mut lost) = (0, 0);
-        // Lines of chunks' lengths stand between those of records.
-        for line in lines.filter(|line| line.starts_with("{\"")) {
-            let line: Value = serde_json::from_str(&line).unwrap();
-            match line["event"].as_str().unwrap() {
-                "lost" => lost += line["count"].as_u64().unwrap(),
-                _ => records += 1,
-            }
+    // Now it reads: with the flows' beginnings alone, the end of the agent and its patience stay out of it.
+    slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (mut records, mut lost) = (0, 0);
+    // Lines of chunks' lengths stand between those of records.
+    let lines = BufReader::new(slow).lines().map(Result::unwrap);
+    for line in lines.filter(|line| line.starts_with("{\"")) {
+        let line: Value = serde_json::from_str(&line).unwrap();
+        match line["event"].as_str().unwrap() {
+            "lost" => lost += line["count"].as_u64().unwrap(),
+            _ => records += 1,
         }
-        (records, lost)
-    });
-    agent.wait_until("the loss is counted", |agent| observers(agent, "lost") > 0);
+        if records + lost >= u64::from(FLOWS) {
+            break;
+        }
+    }
+    assert!(lost > 0 && records > 0, "{records} records, {lost} lost");
+    assert_eq!(records + lost, u64::from(FLOWS), "{records} read, {lost} lost");
+    assert_eq!(observers(&agent, "lost"), lost);
     let done = agent.stop();
     assert_eq!(done.count("kernel_drops"), 0);
-    let (records, lost) = reader.join().unwrap();
-    assert!(lost > 0 && records > 0, "{records} records, {lost} lost");
-    let all = done.records.iter().filter(|it| it["network.transport"] == "udp").count() as u64;
-    let others = done.records.len() as u64 - all;
-    assert!((all..=all + others).contains(&(records + lost)), "{records} + {lost} of {all}");
 }
 
 #[test]
@@ -189,13 +194,13 @@ fn hits_are_flows_by_rule_and_stay_over_a_reload() {
         let sum: u64 = rules.iter().filter_map(|rule| rule["hits"].as_u64()).sum();
         let created =
             agent.status()["interfaces"][0]["engine"]["flows"]["created"].as_u64().unwrap();
-        assert!(sum <= created, "{answer}");
+        assert_eq!(sum, created, "{answer}");
         let rule = rules.iter().find(|rule| rule["name"] == name);
         let rule = rule.unwrap_or_else(|| panic!("no {name} in {answer}"));
         rule["hits"].as_u64().unwrap()
     };
     assert_eq!((hits(&agent, "allow-dns"), hits(&agent, "DenyAllOutBound")), (1, 0));
-    assert!(hits(&agent, "DenyAllInBound") >= 9);
+    assert_eq!(hits(&agent, "DenyAllInBound"), 9);
     let nic = group(
         "nic-nsg",
         &[

@@ -36,6 +36,7 @@ fn the_page_asks_explains_and_shows_verdicts_as_they_come() {
     let token = folder.path().join("token");
     fs::write(&token, TOKEN).unwrap();
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    agent::give_to_the_agent(folder.path());
     let rules = Rules { subnet: None, nic: Some(&group) };
     let more = ["--listen", LISTEN, "--listen-token-file", token.to_str().unwrap()];
     let mut agent = Agent::start(&pair, VM_INTERFACE, &rules, &more);

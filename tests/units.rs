@@ -49,11 +49,18 @@ fn systemd_accepts_the_unit() {
 
 #[test]
 fn the_unit_is_closed_but_for_what_a_capture_needs() {
-    let Some(output) = systemd_analyze(&["security", "--offline=yes", "--threshold=13", &unit()])
+    let Some(output) = systemd_analyze(&["security", "--offline=yes", "--threshold=12", &unit()])
     else {
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn in_a_release_a_panic_of_any_thread_ends_the_agent() {
+    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    assert_eq!(manifest["profile"]["release"]["panic"].as_str(), Some("abort"));
 }
 
 #[test]

@@ -667,7 +667,7 @@ _nsgwatch() {
             return 0
             ;;
         nsgwatch__subcmd__run)
-            opts="-i -h --interface --nic-nsg --subnet-nsg --effective --admin-rules --nic --application-security-groups --parameters --service-tags --virtual-network --internet --unresolved --socket --listen --listen-token-file --output --format --events --max-flows --tcp-idle-timeout --udp-idle-timeout --other-idle-timeout --closed-timeout --record-queue --ring-mib --config --color --help"
+            opts="-i -h --interface --nic-nsg --subnet-nsg --effective --admin-rules --nic --application-security-groups --parameters --service-tags --virtual-network --internet --unresolved --socket --listen --listen-token-file --user --output --format --events --max-flows --tcp-idle-timeout --udp-idle-timeout --other-idle-timeout --closed-timeout --record-queue --ring-mib --config --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -734,6 +734,10 @@ _nsgwatch() {
                     return 0
                     ;;
                 --listen-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -33,18 +33,6 @@ impl<T> Dimensions<T> {
         }
     }
 
-    /// Makes another value of each; `None` where one can not be made.
-    pub(super) fn try_map<U>(&self, of: impl Fn(&T) -> Option<U>) -> Option<Dimensions<U>> {
-        Some(Dimensions {
-            source_v4: of(&self.source_v4)?,
-            source_v6: of(&self.source_v6)?,
-            destination_v4: of(&self.destination_v4)?,
-            destination_v6: of(&self.destination_v6)?,
-            service: of(&self.service)?,
-            source_port: of(&self.source_port)?,
-        })
-    }
-
     /// Returns all six values.
     pub(super) fn all(&self) -> [&T; 6] {
         [

@@ -22,22 +22,27 @@
 //!
 //! # The rooms, in reading order
 //!
-//! - `sweep`: cuts a line of values (addresses, ports) into runs of one class.
+//! - `line`: a line of values (addresses, ports), cut into runs of one class; `sweep`: cuts it.
 //! - `packed`: collects the distinct rows; guards against more classes than memory can hold.
-//! - `trie`: finds a value's class in a fixed number of loads.
+//! - `blocks`: builds the tables that find a value's class; `trie`, for IPv4 addresses and ports, and `long_trie`, for
+//!   IPv6 addresses, read them in a fixed number of loads; `tries` chooses their form.
 //! - `addresses`, `services`: the lines of source and destination; of (protocol, destination port), of source ports.
 //! - `dimensions`: what there is once for each of them.
 //! - `layers`: which bits belong to which group, and how the groups speak in turn.
-//! - `rows`: the AND, as straight-line code of a fixed width.
+//! - `lane`: one layer's part of a row; `rows`: the AND, as straight-line code of a fixed width.
 //! - `table`: all of it together, for one direction.
 //! - `region`: how far around a packet the answer stays the same.
 //! - `packet_set`: every verdict that some packet of a set gets.
 //! - `explain`: reads the same rows to say which field of which rule did not match.
 
 mod addresses;
+mod blocks;
 mod dimensions;
 mod explain;
+mod lane;
 mod layers;
+mod line;
+mod long_trie;
 mod packed;
 mod packet_set;
 mod region;
@@ -46,6 +51,7 @@ mod services;
 mod sweep;
 mod table;
 mod trie;
+mod tries;
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,12 +4,13 @@
 //! comes each verdict once with a packet that gets it. Values of one class are treated alike by every rule, so that one
 //! look-up for each combination of the classes that the set meets is exact. Their number is bounded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::addresses::AddressLists;
+use super::line::{Line, Position};
 use super::packed::{RowCollector, WORD};
-use super::sweep::{Line, List, sweep};
+use super::sweep::{List, sweep};
 use super::{MEMORY_BUDGET, Policy};
 use crate::flow::{Direction, FiveTuple, Ports, Protocol};
 use crate::nsg::{
@@ -110,7 +111,7 @@ impl Classes {
             let v4 = lists.ipv4(&mut RowCollector::new(width, MEMORY_BUDGET)).ok()?;
             let v6 = lists.ipv6(&mut RowCollector::new(width, MEMORY_BUDGET)).ok()?;
             Some((
-                one_of_each(&v4, &wide(within.v4_ranges())).map(v4_address).collect(),
+                one_of_each(&v4, within.v4_ranges()).map(v4_address).collect(),
                 one_of_each(&v6, within.v6_ranges()).map(v6_address).collect(),
             ))
         };
@@ -204,15 +205,11 @@ fn ports(
     let mut rows = RowCollector::new(width, MEMORY_BUDGET);
     let line = sweep(&lists, &vec![0; width], u16::MAX.into(), &mut rows).ok()?;
     let port = |place| u16::try_from(place).unwrap_or(u16::MAX);
-    Some(one_of_each(&line, &wide(&places(within))).map(port).collect())
+    Some(one_of_each(&line, &places(within)).map(port).collect())
 }
 
-fn wide(ranges: &[(u32, u32)]) -> Vec<(u128, u128)> {
-    ranges.iter().map(|&(first, last)| (first.into(), last.into())).collect()
-}
-
-fn v4_address(place: u128) -> IpAddr {
-    Ipv4Addr::from_bits(u32::try_from(place).unwrap_or(u32::MAX)).into()
+fn v4_address(place: u32) -> IpAddr {
+    Ipv4Addr::from_bits(place).into()
 }
 
 fn v6_address(place: u128) -> IpAddr {
@@ -220,17 +217,19 @@ fn v6_address(place: u128) -> IpAddr {
 }
 
 /// Returns the first place within the ranges (sorted, apart) of each class that has one there, in order.
-fn one_of_each(line: &Line, within: &[(u128, u128)]) -> impl Iterator<Item = u128> + use<> {
-    let ends = line.runs.iter().skip(1).map(|&(begin, _)| begin - 1).chain([line.last]);
-    let mut found = HashMap::new();
-    for (&(begin, class), end) in line.runs.iter().zip(ends) {
+fn one_of_each<P: Position>(line: &Line<P>, within: &[(P, P)]) -> impl Iterator<Item = P> + use<P> {
+    let mut found = vec![None; line.classes as usize];
+    for (index, &(begin, class)) in line.runs.iter().enumerate() {
+        let next = line.runs.get(index + 1).map(|next| next.0);
         let range = within.get(within.partition_point(|&(_, last)| last < begin));
-        let place = range.map(|&(first, _)| first.max(begin)).filter(|&place| place <= end);
-        if let Some(place) = place {
-            found.entry(class).or_insert(place);
+        let place = range.map(|&(first, _)| first.max(begin));
+        if let Some(found) = found.get_mut(class as usize)
+            && found.is_none()
+        {
+            *found = place.filter(|&place| next.is_none_or(|next| place < next));
         }
     }
-    let mut places: Vec<u128> = found.into_values().collect();
+    let mut places: Vec<P> = found.into_iter().flatten().collect();
     places.sort_unstable();
     places.into_iter()
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::Decision;
 use super::dimensions::{Dimensions, Family};
+use super::lane::Lane;
 use super::layers::Layers;
 use super::packed::{PackedRow, PackedRows, WORD};
 
@@ -41,19 +42,15 @@ pub(super) trait Rows {
     fn bytes(&self) -> usize;
 }
 
-/// Rows laid out flat: for each class `LAYERS` lanes of `WORDS` words.
-pub(super) type FlatRows<const WORDS: usize, const LAYERS: usize> =
-    Dimensions<Vec<[[u64; WORDS]; LAYERS]>>;
+/// Rows laid out flat: for each class one lane for each of `LAYERS` layers.
+pub(super) type FlatRows<L, const LAYERS: usize> = Dimensions<Vec<[L; LAYERS]>>;
 
 /// Lays packed rows out flat.
-pub(super) fn flatten<const WORDS: usize, const LAYERS: usize>(
+pub(super) fn flatten<L: Lane, const LAYERS: usize>(
     packed: &Dimensions<PackedRows>,
-) -> FlatRows<WORDS, LAYERS> {
+) -> FlatRows<L, LAYERS> {
     let flat = |row: PackedRow<'_>| {
-        let mut flat = [[0; WORDS]; LAYERS];
-        let words = flat.as_flattened_mut().iter_mut();
-        words.enumerate().for_each(|(index, word)| *word = row.word(index));
-        flat
+        std::array::from_fn(|layer| L::new(|index| row.word(layer * L::WORDS + index)))
     };
     packed.map(|rows| rows.rows().map(flat).collect())
 }
@@ -78,19 +75,11 @@ impl Dimension {
     }
 }
 
-#[inline]
-fn row<const WORDS: usize, const LAYERS: usize>(
-    rows: &[[[u64; WORDS]; LAYERS]],
-    class: u32,
-) -> &[[u64; WORDS]; LAYERS] {
-    // What is no class has no rule.
-    rows.get(class as usize).unwrap_or(&[[0; WORDS]; LAYERS])
-}
-
-impl<const WORDS: usize, const LAYERS: usize> Rows for FlatRows<WORDS, LAYERS> {
+impl<L: Lane, const LAYERS: usize> Rows for FlatRows<L, LAYERS> {
     fn word(&self, of: Dimension, class: u32, index: usize) -> u64 {
         let rows: &Vec<_> = of.pick(self);
-        row(rows, class).as_flattened().get(index).copied().unwrap_or(0)
+        let lane = rows.get(class as usize).and_then(|row| row.get(index / L::WORDS));
+        lane.map_or(0, |lane| lane.word(index % L::WORDS))
     }
 
     fn bytes(&self) -> usize {
@@ -99,53 +88,33 @@ impl<const WORDS: usize, const LAYERS: usize> Rows for FlatRows<WORDS, LAYERS> {
 
     #[inline]
     fn decide(&self, classes: &Classes, layers: &Layers) -> Decision {
-        let source = row(self.source(classes.source.family), classes.source.class);
+        let source = self.source(classes.source.family).get(classes.source.class as usize);
         let destination =
-            row(self.destination(classes.destination.family), classes.destination.class);
-        let service = row(&self.service, classes.service);
-        let source_port = classes.source_port.map(|class| row(&self.source_port, class));
-        let mut decision = Decision::NO_GROUP;
-        for (layer, ((source, destination), service)) in
-            source.iter().zip(destination).zip(service).enumerate()
-        {
-            let mut meet = meet(meet(*source, destination), service);
-            if let Some(source_port) = source_port.and_then(|row| row.get(layer)) {
-                meet = self::meet(meet, source_port);
-            }
-            let bit = first_bit(&meet).map(|bit| layer * WORDS * WORD + bit);
-            decision = layers.then(decision, bit);
+            self.destination(classes.destination.family).get(classes.destination.class as usize);
+        let service = self.service.get(classes.service as usize);
+        // What is no class has no rule.
+        let (Some(source), Some(destination), Some(service)) = (source, destination, service)
+        else {
+            return Decision::NO_GROUP;
+        };
+        let bits = |layer, bit: Option<usize>| bit.map(|bit| layer * L::WORDS * WORD + bit);
+        let lanes = source.iter().zip(destination).zip(service).enumerate();
+        match classes.source_port.and_then(|class| self.source_port.get(class as usize)) {
+            None => lanes.fold(
+                Decision::NO_GROUP,
+                |decision, (layer, ((source, destination), service))| {
+                    layers.then(decision, bits(layer, L::first_bit([source, destination, service])))
+                },
+            ),
+            Some(port) => lanes.zip(port).fold(
+                Decision::NO_GROUP,
+                |decision, ((layer, ((source, destination), service)), port)| {
+                    let bit = L::first_bit([source, destination, service, port]);
+                    layers.then(decision, bits(layer, bit))
+                },
+            ),
         }
-        decision
     }
-}
-
-/// ANDs two lanes.
-#[inline]
-fn meet<const WORDS: usize>(mut one: [u64; WORDS], other: &[u64; WORDS]) -> [u64; WORDS] {
-    one.iter_mut().zip(other).for_each(|(one, other)| *one &= other);
-    one
-}
-
-/// Returns the first bit of a lane. Looks at all words, four and four together, and counts the empty ones: where the
-/// first bit lies is up to the packet, and a loop that stops there would be mispredicted.
-#[inline]
-fn first_bit<const WORDS: usize>(lane: &[u64; WORDS]) -> Option<usize> {
-    let (fours, _) = lane.as_chunks::<4>();
-    let four = empty_before_first(fours.iter().map(|[a, b, c, d]| a | b | c | d));
-    let words = fours.get(four).map_or(lane.as_slice(), |four| four.as_slice());
-    let index = 4 * four + empty_before_first(words.iter().copied());
-    let word = lane.get(index)?;
-    Some(index * WORD + word.trailing_zeros() as usize)
-}
-
-/// Returns how many words are zero before the first that is not.
-#[inline]
-fn empty_before_first(words: impl Iterator<Item = u64>) -> usize {
-    let mut seen = 0;
-    words.fold(0, |empty, word| {
-        seen |= word;
-        empty + usize::from(seen == 0)
-    })
 }
 
 impl Rows for Dimensions<PackedRows> {

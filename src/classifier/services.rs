@@ -7,8 +7,9 @@
 //! (architecture.md decision 7).
 
 use super::CompileError;
+use super::line::Line;
 use super::packed::RowCollector;
-use super::sweep::{Line, List, set, sweep};
+use super::sweep::{List, set, sweep};
 use crate::flow::Protocol;
 use crate::nsg::{PortSet, RuleProtocol};
 
@@ -42,7 +43,7 @@ impl Services {
         rules: &[ServiceFields<'_>],
         width: usize,
         rows: &mut RowCollector,
-    ) -> Result<Line, CompileError> {
+    ) -> Result<Line<u32>, CompileError> {
         let ranges: Vec<Vec<(u32, u32)>> =
             rules.iter().map(|rule| self.plan.places(rule, &self.pages)).collect();
         let bits: Vec<[usize; 1]> = rules.iter().map(|rule| [rule.rule]).collect();
@@ -183,7 +184,7 @@ pub(super) fn cut_source_ports(
     rules: &[ServiceFields<'_>],
     width: usize,
     rows: &mut RowCollector,
-) -> Result<Line, CompileError> {
+) -> Result<Line<u32>, CompileError> {
     let mut always = vec![0; width];
     let (mut ranges, mut bits) = (Vec::new(), Vec::new());
     for rule in rules {

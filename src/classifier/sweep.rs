@@ -5,32 +5,8 @@
 //! one family, or the ports. A list that many rules name (a service tag) is swept once.
 
 use super::CompileError;
+use super::line::{Line, Position, Run};
 use super::packed::{RowCollector, WORD};
-
-/// A place on the line.
-pub(super) trait Position: Copy + Ord + Into<u128> {
-    /// The first place.
-    const ZERO: Self;
-
-    /// Returns the place after this one; `None` at the end of the line.
-    fn next(self) -> Option<Self>;
-}
-
-impl Position for u32 {
-    const ZERO: Self = 0;
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-}
-
-impl Position for u128 {
-    const ZERO: Self = 0;
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-}
 
 /// Ranges, both ends included, sorted and not touching, and the rules that admit them, by bit number.
 #[derive(Debug)]
@@ -39,22 +15,13 @@ pub(super) struct List<'a, P> {
     pub(super) rules: &'a [usize],
 }
 
-/// A line cut into runs of values of one class.
-#[derive(Debug)]
-pub(super) struct Line {
-    /// Where each run begins, and its class. Sorted; the first run begins at zero.
-    pub(super) runs: Vec<(u128, u32)>,
-    /// The last value.
-    pub(super) last: u128,
-}
-
 /// Cuts the line that ends at `last` into runs. `always` is the row of the rules that admit every value.
 pub(super) fn sweep<P: Position>(
     lists: &[List<'_, P>],
     always: &[u64],
     last: P,
     rows: &mut RowCollector,
-) -> Result<Line, CompileError> {
+) -> Result<Line<P>, CompileError> {
     let events = events(lists);
     let mut open = OpenRules::new(always);
     let mut runs = vec![];
@@ -71,7 +38,8 @@ pub(super) fn sweep<P: Position>(
         }
     }
     push(&mut runs, position, rows.class_of(&open.row)?);
-    Ok(Line { runs, last: last.into() })
+    let classes = runs.iter().map(|run| run.1 + 1).max().unwrap_or(0);
+    Ok(Line { runs, last, classes })
 }
 
 const OPENS: usize = 0;
@@ -91,9 +59,9 @@ fn events<P: Position>(lists: &[List<'_, P>]) -> Vec<(P, usize)> {
     events
 }
 
-fn push<P: Position>(runs: &mut Vec<(u128, u32)>, position: P, class: u32) {
+fn push<P: Position>(runs: &mut Vec<Run<P>>, position: P, class: u32) {
     if runs.last().is_none_or(|last| last.1 != class) {
-        runs.push((position.into(), class));
+        runs.push((position, class));
     }
 }
 

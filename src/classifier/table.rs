@@ -6,27 +6,24 @@
 //! Tries and rows come in a few forms, by the size of the rule set. The forms are chosen once, when the table is
 //! made, and are types: a look-up is one call of straight code and never asks again which form it has.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::addresses::AddressLists;
 use super::dimensions::{Dimensions, Family};
 use super::explain::FieldsMet;
+use super::lane::Vectors;
 use super::layers::Layers;
+use super::line::Lines;
 use super::packed::{PackedRows, RowCollector, WORD};
 use super::rows::{AddressClass, Classes, Dimension, Rows, flatten};
 use super::services::{ServiceFields, Services, cut_source_ports, source_port_place};
-use super::sweep::Line;
-use super::trie::{Cell, Trie};
-use super::{CompileError, Decision};
+use super::tries::{FindClasses, Form};
+use super::{CompileError, Decision, MEMORY_BUDGET};
 use crate::flow::FiveTuple;
 use crate::nsg::{AppliedRules, Match, RuleFields};
 
 /// Flat rows of one direction may take this part of the budget; larger ones stay packed.
 const FLAT_SHARE: usize = 4;
-/// Tries with steps of 8 bits may take so many bytes; larger ones take steps of 4 bits ...
-const WIDE_BYTES: usize = 300 << 10;
-/// ... and are not even tried where the lines are cut into more runs.
-const WIDE_RUNS: usize = 3000;
 
 /// What can be asked of the rules of one direction.
 pub(super) trait Table: Send + Sync {
@@ -69,7 +66,7 @@ pub(super) fn compile(
     let mut collectors = [(); 6].map(|()| RowCollector::new(width, budget));
     let [source_v4, source_v6, destination_v4, destination_v6, service, source_port] =
         &mut collectors;
-    let lines = Dimensions {
+    let lines = Lines {
         source_v4: sources.ipv4(source_v4)?,
         source_v6: sources.ipv6(source_v6)?,
         destination_v4: destinations.ipv4(destination_v4)?,
@@ -83,7 +80,7 @@ pub(super) fn compile(
         Dimensions { source_v4, source_v6, destination_v4, destination_v6, service, source_port };
     let any_source_port = fields.iter().all(|rule| rule.source_ports.is_any());
     let parts = Parts { services, layers, any_source_port };
-    Ok(choose_rows(parts, &lines, rows, budget / FLAT_SHARE))
+    choose_rows(parts, &lines, rows, budget / FLAT_SHARE)
 }
 
 /// What a table holds whatever its form.
@@ -98,77 +95,97 @@ struct Parts {
 /// Lays the rows out flat where there is code for their shape and where that takes at most `flat_bytes`.
 fn choose_rows(
     parts: Parts,
-    lines: &Dimensions<Line>,
+    lines: &Lines,
     rows: Dimensions<PackedRows>,
     flat_bytes: usize,
-) -> Box<dyn Table> {
+) -> Result<Box<dyn Table>, CompileError> {
     let count: usize = rows.all().into_iter().map(PackedRows::len).sum();
     let bytes = count * parts.layers.width() * size_of::<u64>();
     match (parts.layers.count(), parts.layers.lane_words()) {
         _ if bytes > flat_bytes => choose_tries(parts, lines, rows),
-        (0 | 1, 1) => choose_tries(parts, lines, flatten::<1, 1>(&rows)),
-        (1, 4) => choose_tries(parts, lines, flatten::<4, 1>(&rows)),
-        (1, 16) => choose_tries(parts, lines, flatten::<16, 1>(&rows)),
-        (2, 1) => choose_tries(parts, lines, flatten::<1, 2>(&rows)),
-        (2, 4) => choose_tries(parts, lines, flatten::<4, 2>(&rows)),
-        (2, 16) => choose_tries(parts, lines, flatten::<16, 2>(&rows)),
-        (3, 1) => choose_tries(parts, lines, flatten::<1, 3>(&rows)),
-        (3, 4) => choose_tries(parts, lines, flatten::<4, 3>(&rows)),
-        (3, 16) => choose_tries(parts, lines, flatten::<16, 3>(&rows)),
+        (0 | 1, 1) => choose_tries(parts, lines, flatten::<u64, 1>(&rows)),
+        (1, 4) => choose_tries(parts, lines, flatten::<Vectors<1>, 1>(&rows)),
+        (1, 16) => choose_tries(parts, lines, flatten::<Vectors<4>, 1>(&rows)),
+        (2, 1) => choose_tries(parts, lines, flatten::<u64, 2>(&rows)),
+        (2, 4) => choose_tries(parts, lines, flatten::<Vectors<1>, 2>(&rows)),
+        (2, 16) => choose_tries(parts, lines, flatten::<Vectors<4>, 2>(&rows)),
+        (3, 1) => choose_tries(parts, lines, flatten::<u64, 3>(&rows)),
+        (3, 4) => choose_tries(parts, lines, flatten::<Vectors<1>, 3>(&rows)),
+        (3, 16) => choose_tries(parts, lines, flatten::<Vectors<4>, 3>(&rows)),
         _ => choose_tries(parts, lines, rows),
     }
 }
 
 fn choose_tries<R: Rows + Send + Sync + 'static>(
     parts: Parts,
-    lines: &Dimensions<Line>,
+    lines: &Lines,
     rows: R,
-) -> Box<dyn Table> {
-    let runs: usize = lines.all().into_iter().map(|line| line.runs.len()).sum();
-    if runs <= WIDE_RUNS
-        && let Some(tries) = lines.map(Trie::<u32, 256>::new).try_map(Trie::narrowed)
-        && bytes(&tries) <= WIDE_BYTES
-    {
-        return Box::new(Compiled { parts, tries, rows });
-    }
-    let tries = lines.map(Trie::<u32, 16>::new);
-    match tries.try_map(Trie::narrowed) {
-        Some(tries) => Box::new(Compiled { parts, tries, rows }),
-        None => Box::new(Compiled { parts, tries, rows }),
-    }
+) -> Result<Box<dyn Table>, CompileError> {
+    Ok(match Form::build(lines).ok_or(CompileError::TooLarge { budget: MEMORY_BUDGET })? {
+        Form::Small(tries) => Box::new(Compiled { parts, tries, rows }),
+        Form::Deep(tries) => Box::new(Compiled { parts, tries, rows }),
+        Form::Narrow(tries) => Box::new(Compiled { parts, tries, rows }),
+        Form::Vast(tries) => Box::new(Compiled { parts, tries, rows }),
+    })
 }
 
-fn bytes<C, const N: usize>(tries: &Dimensions<Trie<C, N>>) -> usize
-where
-    C: Cell,
-{
-    tries.all().into_iter().map(Trie::bytes).sum()
-}
-
-/// A table of one form: cells `C`, blocks of `N` cells, rows `R`.
+/// A table of one form: tries `T`, rows `R`.
 #[derive(Debug)]
-struct Compiled<C, const N: usize, R> {
+struct Compiled<T, R> {
     parts: Parts,
-    tries: Dimensions<Trie<C, N>>,
+    tries: T,
     rows: R,
 }
 
-impl<C, const N: usize, R> Compiled<C, N, R>
-where
-    C: Cell,
-    R: Rows,
-{
+impl<T: FindClasses, R: Rows> Compiled<T, R> {
+    #[inline]
+    fn source_v4(&self, address: u32) -> AddressClass {
+        AddressClass { family: Family::Ipv4, class: self.tries.source_v4(address) }
+    }
+
+    #[inline]
+    fn source_v6(&self, address: u128) -> AddressClass {
+        AddressClass { family: Family::Ipv6, class: self.tries.source_v6(address) }
+    }
+
+    #[cold]
     fn source(&self, address: IpAddr) -> AddressClass {
         match address {
-            IpAddr::V4(address) => v4_class(&self.tries.source_v4, address),
-            IpAddr::V6(address) => v6_class(&self.tries.source_v6, address),
+            IpAddr::V4(address) => self.source_v4(address.to_bits()),
+            IpAddr::V6(address) => self.source_v6(address.to_bits()),
         }
     }
 
+    #[inline]
+    fn destination_v4(&self, address: u32) -> AddressClass {
+        AddressClass { family: Family::Ipv4, class: self.tries.destination_v4(address) }
+    }
+
+    #[inline]
+    fn destination_v6(&self, address: u128) -> AddressClass {
+        AddressClass { family: Family::Ipv6, class: self.tries.destination_v6(address) }
+    }
+
+    #[cold]
     fn destination(&self, address: IpAddr) -> AddressClass {
         match address {
-            IpAddr::V4(address) => v4_class(&self.tries.destination_v4, address),
-            IpAddr::V6(address) => v6_class(&self.tries.destination_v6, address),
+            IpAddr::V4(address) => self.destination_v4(address.to_bits()),
+            IpAddr::V6(address) => self.destination_v6(address.to_bits()),
+        }
+    }
+
+    /// Decides about IPv6. A function of its own, so that the code for IPv4 is straight and loads short addresses only.
+    #[inline(never)]
+    fn decide_long(&self, tuple: &FiveTuple) -> Decision {
+        match (tuple.source, tuple.destination) {
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let source = self.source_v6(source.to_bits());
+                let destination = self.destination_v6(destination.to_bits());
+                self.decide_on(source, destination, tuple)
+            }
+            (source, destination) => {
+                self.decide_on(self.source(source), self.destination(destination), tuple)
+            }
         }
     }
 
@@ -181,50 +198,26 @@ where
     ) -> Decision {
         let Parts { services, layers, any_source_port } = &self.parts;
         let place = services.place(tuple.protocol, tuple.ports.destination());
-        let source_port =
-            || self.tries.source_port.find_place(source_port_place(tuple.ports.source()));
+        let source_port = || self.tries.source_port(source_port_place(tuple.ports.source()));
         let classes = Classes {
             source,
             destination,
-            service: self.tries.service.find_place(place),
+            service: self.tries.service(place),
             source_port: (!any_source_port).then(source_port),
         };
         self.rows.decide(&classes, layers)
     }
 }
 
-#[inline]
-fn v4_class<C: Cell, const N: usize>(trie: &Trie<C, N>, address: Ipv4Addr) -> AddressClass {
-    AddressClass { family: Family::Ipv4, class: trie.find_v4(address.to_bits()) }
-}
-
-#[inline]
-fn v6_class<C: Cell, const N: usize>(trie: &Trie<C, N>, address: Ipv6Addr) -> AddressClass {
-    AddressClass { family: Family::Ipv6, class: trie.find_v6(address.to_bits()) }
-}
-
-impl<C, const N: usize, R> Table for Compiled<C, N, R>
-where
-    C: Cell + Send + Sync,
-    R: Rows + Send + Sync,
-{
+impl<T: FindClasses, R: Rows + Send + Sync> Table for Compiled<T, R> {
     fn decide(&self, tuple: &FiveTuple) -> Decision {
-        // The families are told apart here, once, so that each has straight code of its own.
-        let tries = &self.tries;
         match (tuple.source, tuple.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => self.decide_on(
-                v4_class(&tries.source_v4, source),
-                v4_class(&tries.destination_v4, destination),
-                tuple,
-            ),
-            (IpAddr::V6(source), IpAddr::V6(destination)) => self.decide_on(
-                v6_class(&tries.source_v6, source),
-                v6_class(&tries.destination_v6, destination),
-                tuple,
-            ),
-            (source, destination) => {
-                self.decide_on(self.source(source), self.destination(destination), tuple)
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let source = self.source_v4(source.to_bits());
+                let destination = self.destination_v4(destination.to_bits());
+                self.decide_on(source, destination, tuple)
             }
+            _ => self.decide_long(tuple),
         }
     }
 
@@ -239,7 +232,7 @@ where
             _ => Match::No,
         };
         let Parts { services, any_source_port, .. } = &self.parts;
-        let place = |place| self.tries.service.find_place(place);
+        let place = |place| self.tries.service(place);
         let (source, destination) =
             (self.source(tuple.source), self.destination(tuple.destination));
         let source_port = source_port_place(tuple.ports.source());
@@ -247,7 +240,7 @@ where
             protocol: has(Dimension::Service, place(services.protocol_alone(tuple.protocol))),
             source: met(Dimension::Source(source.family), source.class),
             source_port: *any_source_port
-                || has(Dimension::SourcePort, self.tries.source_port.find_place(source_port)),
+                || has(Dimension::SourcePort, self.tries.source_port(source_port)),
             destination: met(Dimension::Destination(destination.family), destination.class),
             destination_port: has(
                 Dimension::Service,
@@ -261,6 +254,6 @@ where
     }
 
     fn bytes(&self) -> usize {
-        self.parts.services.bytes() + bytes(&self.tries) + self.rows.bytes()
+        self.parts.services.bytes() + self.tries.bytes() + self.rows.bytes()
     }
 }

@@ -27,6 +27,8 @@ Exit codes: 0 answered, Deny included; 1 the rules are refused; 2 wrong usage; 4
 
 /// Columns of the screen.
 const WIDTH: usize = 100;
+/// The fewest columns in which an answer can be shown.
+const NARROWEST: usize = 60;
 /// Columns before the text of a remark.
 const TITLE_WIDTH: usize = 15;
 /// The longest value of a rule's field that is printed for people.
@@ -56,7 +58,7 @@ pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCod
     explained.respell(arguments.asking.rule_names);
     terminal::answer(&match arguments.asking.output_format {
         OutputFormat::Json => serde_json::to_string_pretty(&explained)?,
-        OutputFormat::Text => terminal::painted(&screen(&explained), color.on_stdout()),
+        OutputFormat::Text => terminal::painted(&screen(&explained, WIDTH), color.on_stdout()),
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -67,7 +69,7 @@ fn ask(asking: &Asking, query: &VerifyQuery) -> anyhow::Result<Option<Explained>
         return Ok(policy.map(|policy| Explained::answer(query, &policy)).transpose()?);
     }
     let body = question(asking.body(query));
-    Ok(Some(block_on(client::post(&asking.socket, "/v1/verify", &body))?))
+    Ok(Some(block_on(client::post(&asking.socket.path, "/v1/verify", &body))?))
 }
 
 /// Makes the body of the question why out of the one of the question what.
@@ -78,27 +80,28 @@ pub(super) fn question(mut body: serde_json::Value) -> serde_json::Value {
     body
 }
 
-/// Shows an answer in at most 100 columns.
-pub(super) fn screen(explained: &Explained) -> String {
+/// Shows an answer in at most so many columns; the verdict itself is not cut.
+pub(super) fn screen(explained: &Explained, width: usize) -> String {
+    let width = width.max(NARROWEST);
     let mut text = format!("{}\n\n", sentence(&explained.answer));
     if !explained.layers.is_empty() {
-        text.push_str(&table(explained));
+        text.push_str(&table(explained, width));
         text.push('\n');
     }
-    for line in remarks(explained) {
-        text.push_str(&line);
+    for (title, remark) in remarks(explained) {
+        text.push_str(&beside(title, &remark, width));
     }
     text
 }
 
-/// What stands below the table.
-fn remarks(explained: &Explained) -> Vec<String> {
+/// What stands below the table, each with its title.
+fn remarks(explained: &Explained) -> Vec<(&'static str, String)> {
     let rules = explained.layers.iter().flat_map(|layer| &layer.rules);
     let matched = rules.filter(|rule| rule.matched == Some(true)).map(|rule| {
         let sides = [("from", &rule.source_matched_by), ("to", &rule.destination_matched_by)];
         let sides =
             sides.iter().filter_map(|(word, by)| Some(format!(" {word} {}", met(by.as_ref()?))));
-        remark("matched", &format!("{}:{}", rule.rule_name, sides.collect::<String>()))
+        ("matched", format!("{}:{}", rule.rule_name, sides.collect::<String>()))
     });
     let nearest = explained.nearest_allow.iter().map(|nearest| {
         let NearestAllow { rule_name, network_security_group, layer, field, .. } = nearest;
@@ -107,7 +110,7 @@ fn remarks(explained: &Explained) -> Vec<String> {
         let text = format!(
             "{rule_name} ({network_security_group}, {layer}): {field} is {actual}, the rule has {expected}"
         );
-        remark("nearest Allow", &text)
+        ("nearest Allow", text)
     });
     let same = &explained.same_answer;
     let same = [
@@ -116,22 +119,21 @@ fn remarks(explained: &Explained) -> Vec<String> {
     ]
     .map(|(side, prefix, ports)| {
         let ports = ports.as_ref().map(|ports| format!(", or {side} port {ports}"));
-        remark("same answer", &format!("{side} {prefix}{}", ports.unwrap_or_default()))
+        ("same answer", format!("{side} {prefix}{}", ports.unwrap_or_default()))
     });
     let assumptions = explained.answer.assumptions.iter();
-    let assumptions =
-        assumptions.map(|it| remark("assumed", &format!("{} [{}]", it.message, it.id)));
+    let assumptions = assumptions.map(|it| ("assumed", format!("{} [{}]", it.message, it.id)));
     matched.chain(nearest).chain(same).chain(assumptions).collect()
 }
 
 /// A title, and beside it a text in lines that fit.
-fn remark(title: &str, text: &str) -> String {
+fn beside(title: &str, text: &str, width: usize) -> String {
+    let room = width - TITLE_WIDTH;
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split(' ') {
-        let word = cut(word, WIDTH - TITLE_WIDTH);
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH - TITLE_WIDTH
-        {
+        let word = cut(word, room);
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
             lines.push(mem::take(&mut line));
         }
         if !line.is_empty() {
@@ -144,14 +146,14 @@ fn remark(title: &str, text: &str) -> String {
     format!("{title:TITLE_WIDTH$}{}\n", lines.join(&separator))
 }
 
-fn table(explained: &Explained) -> String {
+fn table(explained: &Explained, width: usize) -> String {
     let titles = ["  ", "LAYER", "PRIO", "SAYS", "PROTO", "SRC", "SPORT", "DST", "DPORT", "RULE"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for layer in &explained.layers {
         rows.extend(layer.rules.iter().map(|rule| row(layer.layer.as_str(), rule)));
     }
     let table = terminal::columns(&rows);
-    table.lines().map(|line| cut(line, WIDTH) + "\n").collect()
+    table.lines().map(|line| cut(line, width) + "\n").collect()
 }
 
 fn row(layer: &str, rule: &ExplainedRule) -> Vec<String> {
@@ -232,11 +234,14 @@ mod tests {
         )
         .unwrap();
         let policy = Policy::compile(rules, 1).unwrap();
-        let screen = screen(&Explained::answer(&query, &policy).unwrap());
-        assert!(screen.contains("nnn\u{2026}\n"), "{screen}");
-        assert!(screen.contains("nearest Allow  securityRules/nnn"), "{screen}");
-        for line in screen.lines() {
-            assert!(line.chars().count() <= WIDTH, "{line}");
+        let explained = Explained::answer(&query, &policy).unwrap();
+        for width in [WIDTH, 78] {
+            let screen = screen(&explained, width);
+            assert!(screen.contains("nnn\u{2026}\n"), "{screen}");
+            assert!(screen.contains("nearest Allow  securityRules/nnn"), "{screen}");
+            for line in screen.lines() {
+                assert!(line.chars().count() <= width, "{line}");
+            }
         }
     }
 
@@ -246,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_text_is_broken_between_words_and_indented() {
-        let text = remark("title", "word ".repeat(30).trim_end());
+        let text = beside("title", "word ".repeat(30).trim_end(), WIDTH);
         let lines: Vec<&str> = text.trim_end().lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
         assert!(lines[0].starts_with("title          word word") && lines[0].len() <= WIDTH);

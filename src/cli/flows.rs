@@ -1,15 +1,16 @@
 //! `nsgwatch flows`: the flows that the running agent knows, most recently seen first.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::agent_socket::AgentSocket;
+use super::record::Record;
 use super::terminal::Color;
 use super::{OutputFormat, block_on, terminal};
-use crate::config::DEFAULT_SOCKET;
 use crate::control::{FlowsAnswer, FlowsQuery, client};
 use crate::nsg::{Access, Layer, RuleNameStyle};
 
@@ -24,9 +25,8 @@ Exit codes: 0 answered, 1 failed, 2 wrong usage, 4 no agent reachable.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Socket of the agent
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    socket: AgentSocket,
 
     /// Only flows with this answer: allow, deny or undecided
     #[arg(long, value_name = "ACCESS", value_parser = clap::value_parser!(Access))]
@@ -61,13 +61,13 @@ pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCod
         path.push_str("&rule=");
         push_escaped(&mut path, rule);
     }
-    let mut answer: FlowsAnswer = block_on(client::get(&arguments.socket, &path))?;
+    let mut answer: FlowsAnswer = block_on(client::get(&arguments.socket.path, &path))?;
     for flow in &mut answer.flows {
         respell(flow, arguments.rule_names);
     }
     terminal::answer(&match arguments.output_format {
         OutputFormat::Json => serde_json::to_string_pretty(&answer)?,
-        OutputFormat::Text => terminal::painted(&table(&answer), color.on_stdout()),
+        OutputFormat::Text => terminal::painted(&table(&answer)?, color.on_stdout()),
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -95,41 +95,29 @@ pub(super) fn push_escaped(path: &mut String, value: &str) {
     }
 }
 
-fn table(answer: &FlowsAnswer) -> String {
+fn table(answer: &FlowsAnswer) -> anyhow::Result<String> {
     let titles =
         ["ACCESS", "DIRECTION", "PROTO", "SOURCE", "DESTINATION", "RULE", "NSG", "PACKETS"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
-    rows.extend(answer.flows.iter().map(row));
+    for flow in &answer.flows {
+        rows.push(row(&Record::deserialize(flow).context("the agent sent what is no record")?));
+    }
     let mut text = terminal::columns(&rows);
     if answer.more {
         text.push_str("there are more; see --limit\n");
     }
-    text
+    Ok(text)
 }
 
-fn row(flow: &Value) -> Vec<String> {
-    let word = |field: &str| match flow.get(field) {
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    };
-    let endpoint = |side: &str| {
-        let address = word(&format!("{side}.address"));
-        match flow.get(format!("{side}.port")) {
-            None => address,
-            Some(port) if address.contains(':') => format!("[{address}]:{port}"),
-            Some(port) => format!("{address}:{port}"),
-        }
-    };
-    let packets = format!("{}/{}", word("packets.to_destination"), word("packets.to_source"));
+fn row(flow: &Record) -> Vec<String> {
     vec![
-        word("access"),
-        word("direction"),
-        word("network.transport"),
-        endpoint("source"),
-        endpoint("destination"),
-        word("security_rule.name"),
-        word("security_rule.ruleset.name"),
-        packets,
+        flow.access_word().to_owned(),
+        flow.direction.clone(),
+        flow.transport.clone(),
+        flow.source(),
+        flow.destination(),
+        flow.rule(),
+        flow.nsg(),
+        flow.packets(),
     ]
 }

@@ -3,14 +3,15 @@
 //! Exit codes: 0 done, 1 failed (invalid rules for `check`), 2 wrong usage, 3 Deny or Undecided with `verify --exit-code`,
 //! 4 no agent reachable, 78 the agent can not start with this configuration.
 
+mod agent_socket;
 mod batch;
 mod check;
 mod colour;
 mod explain;
 mod flows;
-mod hits;
 mod logging;
 mod observe;
+mod offline_rules;
 mod progress;
 mod question;
 mod record;
@@ -78,7 +79,7 @@ enum Command {
     /// List the flows that the running agent knows
     Flows(flows::Arguments),
     /// List the rules in force, what they resolve to and what they have decided
-    Rules(hits::Arguments),
+    Rules(rules::Arguments),
     /// Show the records of the running agent, as they come
     Observe(observe::Arguments),
     /// Show a screen of what the running agent sees
@@ -122,7 +123,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments, color),
         Command::Status(arguments) => status::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments, color),
-        Command::Rules(arguments) => hits::run(&arguments),
+        Command::Rules(arguments) => rules::run(&arguments),
         Command::Observe(arguments) => observe::run(&arguments, color),
         Command::Top(arguments) => top::run(&arguments, color),
     };

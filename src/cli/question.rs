@@ -1,13 +1,13 @@
 //! What `verify` and `explain` share: the question's options, and where the answer comes from.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 
+use super::agent_socket::AgentSocket;
 use super::record::Record;
-use super::{OutputFormat, rules};
+use super::{OutputFormat, offline_rules};
 use crate::capture::link;
 use crate::classifier::Policy;
-use crate::config::{DEFAULT_SOCKET, RuleOptions};
+use crate::config::RuleOptions;
 use crate::control::verify::{Endpoint, VerifyAnswer, VerifyError, VerifyQuery};
 use crate::flow::{Direction, Protocol};
 use crate::nsg::RuleNameStyle;
@@ -61,9 +61,8 @@ pub(super) struct Asking {
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
 
-    /// Socket of the agent
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    pub(super) socket: PathBuf,
+    #[command(flatten)]
+    pub(super) socket: AgentSocket,
 
     /// How to print the answer
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
@@ -93,7 +92,7 @@ impl Asking {
     /// Loads the rules that the options name; `None` where they are refused, which has been said.
     pub(super) fn policy(&self) -> anyhow::Result<Option<Policy>> {
         // As `run` takes them.
-        rules::policy(&self.rules, || {
+        offline_rules::policy(&self.rules, || {
             let interface = match &self.interface {
                 Some(name) => link::find(name),
                 None => link::default_route(),

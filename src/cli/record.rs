@@ -66,6 +66,15 @@ impl Record {
         self.direction == "Inbound"
     }
 
+    pub(super) fn access_word(&self) -> &'static str {
+        self.access.map_or("-", |access| access.as_str())
+    }
+
+    /// Packets each way: from whoever began the flow, and back.
+    pub(super) fn packets(&self) -> String {
+        format!("{}/{}", self.packets_there, self.packets_back)
+    }
+
     /// `08:08:46.135`, UTC.
     pub(super) fn time_of_day(&self) -> &str {
         self.timestamp.get(11..23).unwrap_or(&self.timestamp)
@@ -107,9 +116,8 @@ impl Record {
             // Writing to a string can not fail.
             _ = write!(
                 text,
-                "packets {}/{}, bytes {}/{}, {}.{:03} s, {reason}",
-                self.packets_there,
-                self.packets_back,
+                "packets {}, bytes {}/{}, {}.{:03} s, {reason}",
+                self.packets(),
                 self.bytes_there,
                 self.bytes_back,
                 self.duration_ms / 1000,

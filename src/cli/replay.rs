@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::progress::ProgressLine;
 use super::terminal::Color;
-use super::{OutputFormat, exit, rules, terminal};
+use super::{OutputFormat, exit, offline_rules, terminal};
 use crate::capture::pcap::FileEnd;
 use crate::config::{Format, Prefix, RuleOptions, RunOptions, Settings, Span};
 use crate::daemon::record_format;
@@ -122,7 +122,7 @@ struct LastLine<'a> {
 }
 
 pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCode> {
-    let Some(policy) = rules::policy(&arguments.rules, Vec::new)? else {
+    let Some(policy) = offline_rules::policy(&arguments.rules, Vec::new)? else {
         return Ok(ExitCode::from(exit::FAILED));
     };
     let settings = arguments.settings()?;

@@ -1,11 +1,11 @@
 //! `nsgwatch status`: one screen about the running agent.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use super::agent_socket::AgentSocket;
 use super::{OutputFormat, block_on, terminal};
-use crate::config::DEFAULT_SOCKET;
 use crate::control::client;
 use crate::control::status::{GroupStatus, InterfaceStatus, RulesStatus, Status};
 use crate::engine::VerdictCounters;
@@ -13,7 +13,7 @@ use crate::engine::VerdictCounters;
 const AFTER_HELP: &str = "\
 Examples:
   nsgwatch status
-  nsgwatch status -o json | jq .engine.flows
+  nsgwatch status -o json | jq '.interfaces[].engine.flows'
   nsgwatch status --socket /run/nsgwatch/nsgwatch.sock
 
 Exit codes: 0 answered, 1 failed, 2 wrong usage, 4 no agent reachable.";
@@ -21,9 +21,8 @@ Exit codes: 0 answered, 1 failed, 2 wrong usage, 4 no agent reachable.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Socket of the agent
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    socket: AgentSocket,
 
     /// How to print the answer
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
@@ -31,7 +30,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let status: Status = block_on(client::get(&arguments.socket, "/v1/status"))?;
+    let status: Status = block_on(client::get(&arguments.socket.path, "/v1/status"))?;
     terminal::answer(&match arguments.output_format {
         OutputFormat::Json => serde_json::to_string_pretty(&status)?,
         OutputFormat::Text => screen(&status),
@@ -41,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn screen(status: &Status) -> String {
     let mut rows =
-        vec![("agent", format!("nsgwatch {}, up {} s", status.version, status.uptime_seconds))];
+        vec![("agent", format!("nsgwatch {}, up {}", status.version, span(status.uptime_seconds)))];
     for interface in &status.interfaces {
         rows.extend(interface_rows(interface));
     }
@@ -57,7 +56,8 @@ fn screen(status: &Status) -> String {
         ),
     ));
     rows.into_iter().fold(String::new(), |mut text, (name, value)| {
-        let _infallible = writeln!(text, "{name:<15} {value}");
+        text.push_str(format!("{name:<15} {value}").trim_end());
+        text.push('\n');
         text
     })
 }
@@ -113,7 +113,7 @@ fn state(interface: &InterfaceStatus) -> String {
 }
 
 fn revision(rules: &RulesStatus) -> String {
-    let mut text = format!("revision {}, read {} s ago", rules.revision, rules.age_seconds);
+    let mut text = format!("revision {}, read {} ago", rules.revision, span(rules.age_seconds));
     if !rules.files.is_empty() {
         let files = rules.files.len();
         _ = write!(
@@ -124,6 +124,11 @@ fn revision(rules: &RulesStatus) -> String {
         );
     }
     text
+}
+
+/// `1day 2h 3m 4s`.
+fn span(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
 /// Undecided flows are there only where the configuration lets unknown names pass.

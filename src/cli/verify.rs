@@ -101,7 +101,11 @@ pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCod
         let Some(policy) = asking.policy()? else { return Ok(ExitCode::from(exit::FAILED)) };
         query.ask(&policy)?
     } else {
-        block_on::<VerifyAnswer>(client::post(&asking.socket, "/v1/verify", &asking.body(&query)))?
+        block_on::<VerifyAnswer>(client::post(
+            &asking.socket.path,
+            "/v1/verify",
+            &asking.body(&query),
+        ))?
     };
     answer.respell(asking.rule_names);
     terminal::answer(&match asking.output_format {

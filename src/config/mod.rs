@@ -53,7 +53,7 @@ pub enum ConfigError {
         message: String,
     },
     /// An interface that can not be watched.
-    #[error("the interface `{name}` can not be watched: {reason}")]
+    #[error("the interface `{}` can not be watched: {reason}", .name.escape_debug())]
     Interface {
         /// What was given.
         name: String,
@@ -70,6 +70,12 @@ pub enum ConfigError {
         /// What is possible.
         expected: &'static str,
     },
+    /// Others than this machine's users could connect.
+    #[error(
+        "listen is {0}, which is not a loopback address: the listener has no encryption and is for this machine alone; \
+         it must be as 127.0.0.1:8123 or [::1]:8123"
+    )]
+    NotLoopback(SocketAddr),
     /// One of two options that need each other.
     #[error("`{given}` needs `{missing}`")]
     Alone {
@@ -93,6 +99,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// A loopback address to answer on as well, and the file with its token.
     pub listen: Option<(SocketAddr, PathBuf)>,
+    /// The user to become where root starts the agent; `None` leaves the choice to it.
+    pub user: Option<String>,
     /// The file to append records to; `None` is standard output.
     pub output: Option<PathBuf>,
     /// How records are written; `None` means that the output decides.
@@ -147,22 +155,8 @@ impl Settings {
             interface_rules: options.interface_rules.into_iter().map(complete).collect(),
             rules: options.rules.clone(),
             socket: options.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
-            listen: match (options.listen, options.listen_token_file) {
-                (None, None) => None,
-                (Some(address), Some(token_file)) => Some((address, token_file)),
-                (Some(_), None) => {
-                    return Err(ConfigError::Alone {
-                        given: "listen",
-                        missing: "listen-token-file",
-                    });
-                }
-                (None, Some(_)) => {
-                    return Err(ConfigError::Alone {
-                        given: "listen-token-file",
-                        missing: "listen",
-                    });
-                }
-            },
+            listen: listen(options.listen, options.listen_token_file)?,
+            user: options.user,
             output: options.output.filter(|path| path != Path::new("-")),
             format: options.format,
             events: options.events.unwrap_or_default(),
@@ -233,6 +227,23 @@ impl Settings {
     }
 }
 
+/// Joins where to listen and the file with the token, which need each other.
+fn listen(
+    address: Option<SocketAddr>,
+    token_file: Option<PathBuf>,
+) -> Result<Option<(SocketAddr, PathBuf)>, ConfigError> {
+    let alone = |given, missing| Err(ConfigError::Alone { given, missing });
+    match (address, token_file) {
+        (None, None) => Ok(None),
+        (Some(_), None) => alone("listen", "listen-token-file"),
+        (None, Some(_)) => alone("listen-token-file", "listen"),
+        (Some(address), Some(_)) if !address.ip().is_loopback() => {
+            Err(ConfigError::NotLoopback(address))
+        }
+        (Some(address), Some(token_file)) => Ok(Some((address, token_file))),
+    }
+}
+
 /// The most interfaces that are watched: each takes a thread and a ring.
 const MOST_INTERFACES: usize = 32;
 
@@ -249,6 +260,15 @@ fn check_interfaces(names: &[String]) -> Result<(), ConfigError> {
                 );
             }
             "" => return refuse(name, "it has no name"),
+            _ if name.contains(|it: char| {
+                it == '/' || it == ':' || it.is_whitespace() || it.is_control()
+            }) =>
+            {
+                return refuse(
+                    name,
+                    "no name has a `/`, a `:`, a space or a control character in it",
+                );
+            }
             _ if name.len() > 15 => return refuse(name, "a name has at most 15 bytes"),
             _ if !seen.insert(name) => return refuse(name, "it is named twice"),
             _ => {}
@@ -297,13 +317,27 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_no_interface_can_have_is_refused_in_plain_text() {
+        for (name, shown) in [("eth0\t\u{1b}", "eth0\\t\\u{1b}"), ("a/b", "a/b"), ("e 0", "e 0")] {
+            let options =
+                RunOptions { interface: Some(vec![name.to_owned()]), ..RunOptions::default() };
+            let error = Settings::resolve(options).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("the interface `{shown}` can not")), "{error}");
+        }
+    }
+
+    #[test]
     fn an_address_to_listen_on_and_its_token_need_each_other() {
         for (text, expected) in [
             ("listen = \"127.0.0.1:8123\"\n", "`listen` needs `listen-token-file`"),
             ("listen-token-file = \"token\"\n", "`listen-token-file` needs `listen`"),
+            (
+                "listen = \"10.0.0.4:1\"\nlisten-token-file = \"token\"\n",
+                "listen is 10.0.0.4:1, which is not a loopback address",
+            ),
         ] {
             let error = Settings::resolve(parse(text).unwrap()).unwrap_err().to_string();
-            assert_eq!(error, expected);
+            assert!(error.starts_with(expected), "{error}");
         }
         let both = parse("listen = \"[::1]:8123\"\nlisten-token-file = \"token\"\n").unwrap();
         let (address, file) = Settings::resolve(both).unwrap().listen.unwrap();

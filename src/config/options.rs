@@ -190,6 +190,11 @@ pub struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub listen_token_file: Option<PathBuf>,
 
+    /// User to become where root starts the agent: it reads the rules and writes the records as this one [default:
+    /// nsgwatch where there is such a user, else nobody]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
     /// File to append records to; `-` is standard output [default: -]
     #[arg(long, value_name = "PATH")]
     pub output: Option<PathBuf>,
@@ -271,6 +276,7 @@ impl RunOptions {
             socket: self.socket.or(other.socket),
             listen: self.listen.or(other.listen),
             listen_token_file: self.listen_token_file.or(other.listen_token_file),
+            user: self.user.or(other.user),
             output: self.output.or(other.output),
             format: self.format.or(other.format),
             events: self.events.or(other.events),

@@ -84,7 +84,7 @@ fn paths(of: &mut Shapes<'_>) -> Value {
                 "required": true,
                 "content": { "application/json": { "schema": verify_request() } },
             },
-            "responses": of.responses(&verify_answer, &[400, 413]),
+            "responses": of.responses(&verify_answer, &[400, 404, 413]),
         }},
         "/v1/openapi.json": { "get": {
             "operationId": "openapi",
@@ -121,6 +121,7 @@ impl Shapes<'_> {
             let meaning = match code {
                 400 => "The question is not understood or has no one answer",
                 401 => "Over the loopback listener: the token is missing or wrong",
+                404 => "The interface that is named is not watched",
                 408 => "The answer took too long",
                 413 => "The body is too large",
                 421 => "Over the loopback listener: the Host header names another host",
@@ -204,22 +205,25 @@ fn flows_parameters() -> Value {
 /// Describes the question: addresses of one family, and ports where the protocol has them; only the source's may
 /// be open.
 fn verify_request() -> Value {
-    let port =
-        json!({ "type": "string", "pattern": "^([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3})$" });
-    let open_port =
-        json!({ "type": "string", "pattern": "^(\\*|[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3})$" });
-    let no_port = json!({ "const": "*" });
+    const PORT: &str = "([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3})";
+    /// 0 to 255 without 6 and 17, which are TCP and UDP.
+    const NUMBER: &str = "^([0-57-9]|1[0-689]|[2-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])$";
+    let number = json!({ "type": "integer", "minimum": 0, "maximum": u16::MAX });
+    let port_or = |words: &str| json!({ "anyOf": [{ "type": "string", "pattern": format!("^({words}{PORT})$") }, number] });
+    let (port, open_port) = (port_or(""), port_or("\\*|"));
+    let no_port = json!({ "enum": ["*", null] });
+    let with_ports = json!({ "enum": ["TCP", "UDP", "6", "17", 6, 17] });
+    let without_ports = json!({ "anyOf": [
+        { "enum": ["ICMP", "ICMPv6", "ESP", "AH"] },
+        { "type": "string", "pattern": NUMBER },
+        { "type": "integer", "minimum": 0, "maximum": 255, "not": { "enum": [6, 17] } },
+    ] });
     let mut kinds = Vec::new();
     for family in ["ipv4", "ipv6"] {
         for (direction, protocols, local, remote) in [
-            (json!({ "const": "Inbound" }), json!(["TCP", "UDP"]), &port, &open_port),
-            (json!({ "const": "Outbound" }), json!(["TCP", "UDP"]), &open_port, &port),
-            (
-                json!({ "enum": ["Inbound", "Outbound"] }),
-                json!(["ICMP", "ICMPv6", "ESP", "AH"]),
-                &no_port,
-                &no_port,
-            ),
+            (json!({ "const": "Inbound" }), &with_ports, &port, &open_port),
+            (json!({ "const": "Outbound" }), &with_ports, &open_port, &port),
+            (json!({ "enum": ["Inbound", "Outbound"] }), &without_ports, &no_port, &no_port),
         ] {
             let mut required = vec!["direction", "protocol", "localIPAddress", "remoteIPAddress"];
             if *local != no_port {
@@ -231,17 +235,18 @@ fn verify_request() -> Value {
                 "required": required,
                 "properties": {
                     "direction": direction,
-                    "protocol": { "enum": protocols },
+                    "protocol": protocols,
                     "localPort": local,
                     "remotePort": remote,
                     "localIPAddress": { "type": "string", "format": family },
                     "remoteIPAddress": { "type": "string", "format": family },
                     "targetResourceId": { "type": ["string", "null"], "description": "Azure's; means nothing here" },
-                    "targetNicResourceId": { "type": ["string", "null"], "description": "Azure's; its last segment may name the interface" },
+                    "targetNicResourceId": { "type": ["string", "null"], "description": "Azure's; its last segment may name one of the interfaces that are watched" },
+                    "interface": { "type": ["string", "null"], "description": "The interface whose rules are asked; else the one that has the local address, else the only one" },
                     "explain": { "type": "boolean", "default": false, "description": "Answer with the reasons" },
                 },
             }));
         }
     }
-    json!({ "description": "Words stand in any letter case, ports may be numbers.", "anyOf": kinds })
+    json!({ "description": "Words stand in any letter case; numbers may be texts.", "anyOf": kinds })
 }

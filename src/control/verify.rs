@@ -4,6 +4,7 @@
 //! code answers with and without a daemon. Knows no flow: like Azure's service it tests the rules, not a connection
 //! (nsg-semantics.md section 8).
 
+mod answer;
 mod endpoint;
 mod request;
 mod source_ports;
@@ -11,19 +12,16 @@ mod source_ports;
 use std::net::IpAddr;
 use std::ops::Bound;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::answer::{PlatformAnswer, Remark, VerifyAnswer};
 pub use self::endpoint::{Endpoint, QueryPort};
 pub use self::request::VerifyRequest;
 pub(super) use self::source_ports::SourcePortCuts;
 
 use crate::classifier::Policy;
 use crate::flow::{Direction, FiveTuple, Ports, Protocol, UnknownWord};
-use crate::nsg::{
-    Access, Layer, PlatformEffect, PlatformTraffic, RuleNameStyle, Verdict, assumptions, notes,
-};
+use crate::nsg::Verdict;
 
 /// A well-formed question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +51,14 @@ pub enum VerifyError {
     /// The body as a whole can not be read.
     #[error("the body is not an IP flow verify request: {0}")]
     Body(String),
+    /// No interface of that name is watched.
+    #[error("the interface `{name}` is not watched; name one of {} as `interface`", .watched.join(", "))]
+    NoSuchInterface {
+        /// What was given.
+        name: String,
+        /// The interfaces that are watched.
+        watched: Vec<String>,
+    },
     /// It is not known which interface's rules to ask.
     #[error("{reason}; name one of {} as `interface`", .watched.join(", "))]
     WhichInterface {
@@ -90,6 +96,7 @@ impl VerifyError {
         match self {
             Self::Missing(_) => "MissingParameter",
             Self::Invalid { .. } => "InvalidParameter",
+            Self::NoSuchInterface { .. } => "InterfaceNotFound",
             Self::WhichInterface { .. } => "InterfaceNotDetermined",
             Self::Body(_) => "InvalidRequestContent",
             Self::DependsOnSourcePort { .. } => "AnswerDependsOnSourcePort",
@@ -215,7 +222,9 @@ impl VerifyQuery {
     /// # Errors
     /// Only where the source port was left open and the verdict differs between source ports.
     pub fn ask(&self, policy: &Policy) -> Result<VerifyAnswer, VerifyError> {
-        let verdict = self.verdict(policy, &SourcePortCuts::of(policy))?;
+        // To look at all rules takes longer than the question: it is done only where the source port is open.
+        let cuts = self.source_port_is_open().then(|| SourcePortCuts::of(policy));
+        let verdict = self.verdict(policy, &cuts.unwrap_or_default())?;
         Ok(VerifyAnswer::new(self, &verdict, policy))
     }
 
@@ -272,106 +281,6 @@ fn in_words(verdict: &Verdict) -> String {
     match &verdict.rule {
         Some(rule) => format!("{} by {}", verdict.access, rule.azure_name()),
         None => verdict.access.to_string(),
-    }
-}
-
-/// The answer: Azure's three fields first, then where the verdict comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct VerifyAnswer {
-    /// What would happen to the packet.
-    pub access: Access,
-    /// `securityRules/x`, `defaultSecurityRules/x`, or the bare name of an admin rule; absent where no rule applies.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule_name: Option<String>,
-    /// Resource id of the rule, empty for default rules; absent where no rule applies.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule_id: Option<String>,
-    /// Name of the deciding group or collection of admin rules.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub network_security_group: Option<String>,
-    /// Resource id of the deciding group, where the rules have it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub network_security_group_id: Option<String>,
-    /// Which layer decided.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub layer: Option<Layer>,
-    /// Priority of the deciding rule.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<u16>,
-    /// Whether the deciding rule is one of the six defaults.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub is_default_rule: Option<bool>,
-    /// Which version of the rules answered.
-    pub policy_revision: u64,
-    /// Where the platform handles such traffic by itself: how, whatever the rules say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub platform: Option<PlatformAnswer>,
-    /// What else to know of the answer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<Remark>,
-    /// What is assumed because Azure's documents do not say it, and what the answer rests on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub assumptions: Vec<Remark>,
-}
-
-/// Traffic that the platform handles by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PlatformAnswer {
-    /// Which.
-    pub traffic: PlatformTraffic,
-    /// What becomes of it.
-    pub effect: PlatformEffect,
-}
-
-/// A remark: a word that stays the same, and a sentence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Remark {
-    /// For programs.
-    pub id: String,
-    /// For people.
-    pub message: String,
-}
-
-impl Remark {
-    fn new(id: &str, message: &str) -> Self {
-        Self { id: id.to_owned(), message: message.to_owned() }
-    }
-}
-
-impl VerifyAnswer {
-    /// Spells the rule's name in another style than IP flow verify's.
-    pub fn respell(&mut self, style: RuleNameStyle) {
-        if let (Some(name), Some(layer)) = (&mut self.rule_name, self.layer) {
-            *name = style.respell(name, layer);
-        }
-    }
-
-    fn new(query: &VerifyQuery, verdict: &Verdict, policy: &Policy) -> Self {
-        let rule = verdict.rule.as_deref();
-        let (direction, tuple) = (query.direction, query.packet());
-        let rules = policy.rules();
-        let platform = PlatformTraffic::of(direction, &tuple, rule)
-            .map(|traffic| PlatformAnswer { traffic, effect: traffic.effect() });
-        let notes = notes(rules, direction, &tuple, verdict);
-        let assumptions = assumptions(rules, direction, &tuple);
-        Self {
-            access: verdict.access,
-            rule_name: rule.map(crate::nsg::RuleProvenance::azure_name),
-            rule_id: rule.map(|rule| rule.rule_id.clone().unwrap_or_default()),
-            network_security_group: rule.map(|rule| rule.ruleset.clone()),
-            network_security_group_id: rule.and_then(|rule| rule.ruleset_id.clone()),
-            layer: rule.map(|rule| rule.layer),
-            priority: rule.map(|rule| rule.priority.0),
-            is_default_rule: rule.map(|rule| rule.is_default),
-            policy_revision: policy.revision(),
-            platform,
-            notes: notes.iter().map(|note| Remark::new(note.id(), note.sentence())).collect(),
-            assumptions: assumptions
-                .iter()
-                .map(|assumption| Remark::new(assumption.id(), assumption.sentence()))
-                .collect(),
-        }
     }
 }
 

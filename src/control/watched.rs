@@ -29,23 +29,28 @@ impl Watched {
     }
 }
 
-/// Finds the interface that a question is about: the one it names, else the one that has the local address, else the
-/// only one.
+/// Finds the interface that a question is about: the one it names, else the one that is named as Azure's network
+/// interface is, else the one that has the local address, else the only one.
 ///
 /// # Errors
 /// The named one is not watched; or several are watched, and not exactly one has the address.
 pub fn choose<'a>(
     watched: &'a [Watched],
     named: Option<&str>,
+    azure_name: Option<&str>,
     local: IpAddr,
 ) -> Result<&'a Watched, VerifyError> {
-    let unclear = |reason| {
-        let watched = watched.iter().map(|it| it.interface.clone()).collect();
-        Err(VerifyError::WhichInterface { reason, watched })
-    };
+    let all = || watched.iter().map(|it| it.interface.clone()).collect();
+    let unclear = |reason| Err(VerifyError::WhichInterface { reason, watched: all() });
     if let Some(name) = named {
         let found = watched.iter().find(|it| it.interface == name);
-        return found.map_or_else(|| unclear(format!("the interface `{name}` is not watched")), Ok);
+        let missing = || VerifyError::NoSuchInterface { name: name.to_owned(), watched: all() };
+        return found.ok_or_else(missing);
+    }
+    // Azure's name is seldom the one that the interface has here: one that is not known says nothing.
+    let has_name = |name: &str| watched.iter().find(|it| it.interface.eq_ignore_ascii_case(name));
+    if let Some(found) = azure_name.and_then(has_name) {
+        return Ok(found);
     }
     let mut owners = watched.iter().filter(|it| it.has(local));
     match (owners.next(), owners.next(), watched) {
@@ -79,12 +84,16 @@ mod tests {
             watched("eth0", &["10.0.0.4/24", "fd00::4/64", "10.9.9.9/32"]),
             watched("eth1", &["10.0.1.4/24", "10.9.9.9/32"]),
         ];
-        let name = |watched, named, local: &str| {
-            choose(watched, named, local.parse().unwrap())
+        let by_names = |watched, named, azure_name, local: &str| {
+            choose(watched, named, azure_name, local.parse().unwrap())
                 .map(|it| it.interface.clone())
                 .map_err(|error| error.to_string())
         };
+        let name = |watched, named, local| by_names(watched, named, None, local);
         assert_eq!(name(&two, Some("eth1"), "10.0.0.4").as_deref(), Ok("eth1"));
+        assert_eq!(by_names(&two, None, Some("ETH1"), "10.0.0.4").as_deref(), Ok("eth1"));
+        assert_eq!(by_names(&two, Some("eth0"), Some("eth1"), "192.0.2.1").as_deref(), Ok("eth0"));
+        assert_eq!(by_names(&two, None, Some("web-nic"), "10.0.1.4").as_deref(), Ok("eth1"));
         assert_eq!(name(&two, None, "10.0.1.4").as_deref(), Ok("eth1"));
         assert_eq!(name(&two, None, "fd00::4").as_deref(), Ok("eth0"));
         assert_eq!(name(&two[..1], None, "192.0.2.1").as_deref(), Ok("eth0"));

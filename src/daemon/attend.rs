@@ -125,6 +125,7 @@ fn looks() -> Interval {
 /// Looks at the interfaces and at the capture threads, which proves that this loop runs too.
 async fn look_around(desk: &mut Desk, watchdog: &mut Watchdog) {
     desk.look(None).await;
+    desk.tell_left_out();
     let pulses: Vec<u64> = desk.watches.iter().map(Watch::pulse).collect();
     if watchdog.is_well(&pulses) {
         tell_systemd(&[NotifyState::Watchdog]);

@@ -264,3 +264,22 @@ impl CaptureLoop {
         self.report()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_tells_its_end_all_the_same() {
+        let (notices, mut told) = unbounded_channel();
+        let ending = Ending { notices, report: None };
+        let thread = std::thread::spawn(move || {
+            let _ending = ending;
+            panic!("this panic belongs to the test");
+        });
+        assert!(thread.join().is_err());
+        assert!(matches!(told.try_recv(), Ok(Notice::Ended(Err(DaemonError::CaptureGone)))));
+    }
+}

@@ -71,6 +71,21 @@ mod tests {
     }
 
     #[test]
+    fn a_jump_of_the_wall_clock_moves_no_frame_on_the_other() {
+        const DAY: u64 = 86_400 * NANOS_PER_SECOND;
+        let mut clock = at(5_000, DAY);
+        assert_eq!(clock.place(DAY - 100).monotonic_ns, 4_900);
+        // Set forward: the frame came before, the reading after. It is as old as the one ahead of it at most.
+        clock.now = Timestamp { monotonic_ns: 6_000, unix_ns: 2 * DAY };
+        assert_eq!(clock.place(DAY).monotonic_ns, 4_900);
+        assert_eq!(clock.place(2 * DAY - 100).monotonic_ns, 5_900);
+        // Set back.
+        clock.now = Timestamp { monotonic_ns: 7_000, unix_ns: DAY };
+        assert_eq!(clock.place(2 * DAY).monotonic_ns, 7_000);
+        assert_eq!(clock.place(DAY).monotonic_ns, 7_000);
+    }
+
+    #[test]
     fn both_clocks_run() {
         let mut clock = Clock::default();
         let (one, two) = (clock.read(), clock.read());

@@ -23,7 +23,7 @@ use crate::control::watched::Watched;
 use crate::control::{FlowsAnswer, FlowsQuery, Question};
 use crate::engine::FlowRecord;
 use crate::flow::Timestamp;
-use crate::report::journal::RELOAD;
+use crate::report::journal::{self, RELOAD};
 use crate::report::metrics::ReloadMetrics;
 use crate::report::{Hub, HubCounters, JsonLines, WriterHandle};
 
@@ -43,6 +43,8 @@ pub(super) struct Desk {
     pub(super) started_ns: u64,
     pub(super) last_reload: Option<ReloadStatus>,
     pub(super) reloads: ReloadMetrics,
+    /// Messages that the journal had no room for, as last told.
+    pub(super) told_left_out: u64,
 }
 
 impl Desk {
@@ -57,6 +59,18 @@ impl Desk {
             let went_down = went_down.filter(|(which, _)| *which == number).map(|(_, when)| when);
             if let Some(gap) = watch.look(&links, went_down, watched).await {
                 self.records.gap(number, gap);
+            }
+        }
+    }
+
+    /// Says how many messages the journal had no room for, until it has room for that.
+    pub(super) fn tell_left_out(&mut self) {
+        let left_out = journal::left_out();
+        if left_out > self.told_left_out {
+            let count = left_out - self.told_left_out;
+            tracing::warn!(count, "messages found no room in the journal and are in no log");
+            if journal::left_out() == left_out {
+                self.told_left_out = left_out;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The story of the agent: read, open, drop, load, start, notify, answer, stop.
+//! The story of the agent: open, drop, read, start, notify, answer, stop.
 //!
 //! In come settings, out comes a [`Summary`] when the agent was told to end. Threads: this one runs the local socket and
 //! the signals and keeps an eye on the interfaces, one for each interface captures and judges, one writes records. They
@@ -10,6 +10,7 @@ mod clock;
 mod desk;
 mod metrics;
 mod observers;
+mod opening;
 mod presence;
 mod watch;
 mod watchdog;
@@ -39,7 +40,7 @@ use crate::config::rule_files::RuleFileErrors;
 use crate::config::{ConfigError, Events, Format, RunOptions, Settings};
 use crate::control::server::{Listen, Server, ServerError};
 use crate::engine::{Engine, Told};
-use crate::privilege::{self, PrivilegeError};
+use crate::privilege::PrivilegeError;
 use crate::report::metrics::ReloadMetrics;
 use crate::report::{
     self, Hub, Output, RecordCounters, RecordQueue, RecordWriter, ReportError, Sink,
@@ -70,9 +71,17 @@ pub enum DaemonError {
     /// The output can not be opened.
     #[error(transparent)]
     Output(#[from] ReportError),
-    /// Capabilities can not be dropped.
+    /// Privileges can not be dropped.
     #[error(transparent)]
     Privilege(#[from] PrivilegeError),
+    /// The packet sockets that should have been handed over are not there.
+    #[error("{variable} is set by the agent for itself and says `{}`; unset it", .value.escape_debug())]
+    HandedOver {
+        /// The variable.
+        variable: &'static str,
+        /// What it says.
+        value: String,
+    },
     /// The capture failed while it ran.
     #[error("the capture failed: {0}")]
     Capture(io::Error),
@@ -99,7 +108,14 @@ impl DaemonError {
     /// Says whether it takes another configuration, and not another try, to start.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Rules(_) | Self::Compile(_))
+        match self {
+            Self::Config(_) | Self::Rules(_) | Self::Compile(_) => true,
+            Self::Socket(error) => {
+                matches!(error, ServerError::NotLoopback(_) | ServerError::Token { .. })
+            }
+            Self::Privilege(error) => error.is_configuration(),
+            _ => false,
+        }
     }
 }
 
@@ -149,17 +165,15 @@ pub struct Summary {
 /// # Errors
 /// Whatever keeps it from starting, or ends it early.
 pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> {
-    let to_watch = look_up(&settings.interfaces)?;
-    let rings = to_watch
-        .iter()
-        .map(|_| Ring::unbound(&ring_settings(&settings)))
+    let rings = opening::packet_sockets(&settings)?
+        .into_iter()
+        .map(|socket| Ring::unbound(socket, &ring_settings(&settings)))
         .collect::<Result<Vec<_>, _>>()?;
+    let to_watch = look_up(&settings.interfaces)?;
     let server = bind_server(&settings)?;
     let sink = settings.output.clone().map_or(Sink::Stdout, Sink::File);
     let format = record_format(settings.format, &sink, reload.coloured_stdout);
     let output = Output::open(sink)?;
-    privilege::drop_all()?;
-
     let rules = load_all(&settings, &to_watch)?;
     let reader_gone = Arc::new(Notify::new());
     let hub = Hub::new(observers::REMEMBERED, observers::MOST_READERS);
@@ -195,6 +209,7 @@ pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> 
         clients: Arc::default(),
         started_ns,
         last_reload: None,
+        told_left_out: 0,
         reloads: ReloadMetrics {
             last_successful: true,
             last_success_seconds: metrics::seconds(started_ns),
@@ -208,9 +223,12 @@ pub fn run(settings: Settings, reload: &Reload) -> Result<Summary, DaemonError> 
     Ok(summary(&reports, gaps, &records))
 }
 
-/// Opens the Unix socket, and the loopback address where one is wanted.
+/// Opens the Unix socket, or takes the one that the service manager has opened, and the loopback address where one is wanted.
 fn bind_server(settings: &Settings) -> Result<Server, DaemonError> {
-    let server = Server::bind(&settings.socket)?;
+    let server = match Server::activated()? {
+        Some(server) => server,
+        None => Server::bind(&settings.socket)?,
+    };
     let Some((address, token_file)) = settings.listen.clone() else { return Ok(server) };
     Ok(server.listen(&Listen { address, token_file })?)
 }

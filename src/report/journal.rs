@@ -2,9 +2,11 @@
 //! for.
 //!
 //! In come flow events, out go `tracing` events whose target names the kind; a layer of its own for each kind gives
-//! them their `MESSAGE_ID`, and `NSGWATCH_` before every field. Sending to the journal may block while the journal is
-//! stuck, so these events come from the thread that writes records and from the desk, never from the capture. Denied
-//! flows are limited in number; how many were left out is said with the next one, and at the end.
+//! them their `MESSAGE_ID`, and `NSGWATCH_` before every field. A journal that hangs holds nobody up: what finds no
+//! [`Room`] is left out and counted. Denied flows are limited in number; how many were left out is said with the next
+//! one, and at the end.
+
+mod room;
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,8 @@ use tracing_journald::Layer as JournalLayer;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
+
+pub use self::room::{Room, SOCKET, left_out};
 
 use super::escape::push_plain;
 use crate::engine::Event;

@@ -59,14 +59,14 @@ impl Gap {
 /// Makes lines of one format.
 #[derive(Debug)]
 enum Renderer {
-    Json(JsonLines),
+    Json(Box<JsonLines>),
     Text(TextLines),
 }
 
 impl Renderer {
     fn new(format: Format, interface_name: &str) -> Self {
         match format {
-            Format::Json => Self::Json(JsonLines::new(interface_name)),
+            Format::Json => Self::Json(Box::new(JsonLines::new(interface_name))),
             Format::Text { colour } => Self::Text(TextLines::new(colour, interface_name)),
         }
     }

@@ -332,6 +332,22 @@ fn all_events_that_fit_the_queue_are_written() {
 }
 
 #[test]
+fn the_last_lines_of_a_burst_are_written_though_no_event_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flows.jsonl");
+    let (mut queue, handle) = started(writer_to(&path, 100_000), nobody_leaves);
+    // More than the buffer holds, and no multiple of it.
+    queue.send(&mut events(1999));
+    let deadline = Instant::now() + PATIENCE;
+    while handle.counters().written < 1999 {
+        assert!(Instant::now() < deadline, "{:?}", handle.counters());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(records_in(&path), 1999);
+    assert_eq!(handle.finish(PATIENCE).written, 1999);
+}
+
+#[test]
 fn a_file_is_made_for_owner_and_group_only_and_appended_to() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

@@ -335,7 +335,6 @@ impl Writer {
     /// Returns a batch without events, to be filled again.
     fn take_in(&mut self, interface: usize, mut batch: Vec<Event>) -> Vec<Event> {
         let now = Instant::now();
-        let flush_at = *self.flush_at.get_or_insert(now + FLUSH_AFTER);
         let count = batch.len();
         for event in &batch {
             let Some(source) = self.sources.get_mut(interface) else { break };
@@ -351,7 +350,9 @@ impl Writer {
         }
         self.shared.waiting.fetch_sub(count, Ordering::AcqRel);
         self.full_queue.tell(&self.shared, Some(now));
-        if now >= flush_at {
+        // Set behind the loop, which may have written the buffer and forgotten when: what is left must not wait for
+        // the next event.
+        if self.lines > 0 && now >= *self.flush_at.get_or_insert(now + FLUSH_AFTER) {
             self.flush();
         }
         batch

@@ -25,6 +25,9 @@ use crate::netns::{Side, VethPair};
 /// The program under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_nsgwatch");
 
+/// Whom the agent becomes where root runs the tests.
+pub const AGENTS_USER: &str = "nobody";
+
 /// A running agent; killed if it is dropped without having been stopped.
 pub struct Agent {
     child: Child,
@@ -86,6 +89,10 @@ impl Agent {
     }
 
     fn spawn(mut command: Command, folder: TempDir) -> Self {
+        if nix::unistd::geteuid().is_root() {
+            command.args(["--user", AGENTS_USER]);
+            give_to_the_agent(folder.path());
+        }
         command.arg("--socket").arg(folder.path().join("agent.sock"));
         command.arg("--output").arg(folder.path().join("flows.jsonl"));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -191,10 +198,13 @@ impl Drop for Agent {
     }
 }
 
-/// Lets everybody look into a folder: an agent that was started by root reads its rules as somebody else.
-pub fn open_to_all(folder: &Path) {
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(folder, mode).unwrap();
+/// Gives a folder and what is in it to the user whom the agent becomes where root starts it.
+pub fn give_to_the_agent(folder: &Path) {
+    let user = nix::unistd::User::from_name(AGENTS_USER).unwrap().unwrap();
+    let inside = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    for path in inside.chain([folder.to_owned()]) {
+        std::os::unix::fs::lchown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+    }
 }
 
 pub fn read_records(path: &Path) -> Vec<Value> {

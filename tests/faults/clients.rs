@@ -11,9 +11,12 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::agent::{Agent, BINARY, Rules, text};
+use super::agent::{AGENTS_USER, Agent, BINARY, Rules, text};
 use super::netns::{VM_INTERFACE, VethPair};
 use super::{frame_sender, processor_ticks, resident_kib, send, udp_frame};
+
+/// A user whom nobody knows.
+const STRANGER: u32 = 65_533;
 
 const NO_RULES: Rules<'_> = Rules { subnet: None, nic: None };
 
@@ -55,7 +58,14 @@ fn out_of_file_descriptors_the_agent_neither_spins_nor_dies() {
     let Some(pair) = VethPair::create() else { return };
     let mut agent = Agent::start(&pair, VM_INTERFACE, &NO_RULES, &[]);
     let pid = agent.pid().to_string();
-    let limited = Command::new("prlimit").args(["--pid", &pid, "--nofile=40:40"]).output().unwrap();
+    // Root may do it to another user's process only with a capability that it has not everywhere; the user may itself.
+    let user = nix::unistd::User::from_name(AGENTS_USER).unwrap().unwrap();
+    let limited = Command::new("prlimit")
+        .args(["--pid", &pid, "--nofile=40:40"])
+        .uid(user.uid.as_raw())
+        .gid(user.gid.as_raw())
+        .output()
+        .unwrap();
     assert!(limited.status.success(), "{}", text(&limited));
     let held: Vec<_> = (0..60).map(|_| UnixStream::connect(agent.socket()).unwrap()).collect();
     thread::sleep(Duration::from_millis(300));
@@ -87,8 +97,8 @@ fn a_stranger_is_refused_by_the_socket_itself() {
     let stranger = Command::new(program)
         .args(["status", "--socket"])
         .arg(agent.socket())
-        .uid(65_534)
-        .gid(65_534)
+        .uid(STRANGER)
+        .gid(STRANGER)
         .output()
         .unwrap();
     assert!(!stranger.status.success(), "{}", text(&stranger));

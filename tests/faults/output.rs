@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::agent::{Agent, Rules};
+use super::agent::{self, Agent, Rules};
 use super::netns::{VM_INTERFACE, VethPair};
 use super::{frame_sender, send, udp_frame};
 
@@ -36,6 +36,7 @@ fn without_its_directory_the_agent_goes_on_and_writes_again_when_it_is_back() {
     agent.signal(Signal::SIGHUP);
     flows(&mut agent, 10..20);
     fs::create_dir(&logs).unwrap();
+    agent::give_to_the_agent(&logs);
     agent.signal(Signal::SIGHUP);
     agent.wait_until("the file is there", |_| logs.join("flows.jsonl").exists());
     flows(&mut agent, 20..30);

@@ -39,7 +39,7 @@ fn play(path: &Path, turn: usize) {
     clear(path);
     match turn % 8 {
         0 => fs::write(path, &version(0).0.to_string()[..40]).unwrap(),
-        1 => nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+        1 => nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap(),
         2 => fs::create_dir(path).unwrap(),
         3 => fs::File::create(path).unwrap().set_len(50 << 20).unwrap(),
         4 => {} // gone

@@ -68,9 +68,34 @@ pub struct VethPair {
 }
 
 impl VethPair {
-    /// Makes the pair, up and with addresses, without duplicate address detection and router solicitations; `None`
-    /// where the process may not.
+    /// Makes the pair, up and with addresses, on a link where nothing is said but what a test says: both ends know
+    /// each other's hardware address, so no neighbour is asked for, and no multicast group is joined, so none is
+    /// reported. `None` where the process may not.
     pub fn create() -> Option<Self> {
+        let pair = Self::create_apart()?;
+        for side in [Side::Vm, Side::Outside] {
+            pair.inside(side, || set_ipv6("addr_gen_mode", NO_LINK_LOCAL_ADDRESS));
+        }
+        pair.join();
+        for side in [Side::Vm, Side::Outside] {
+            pair.ip(side, &["link", "set", side.interface(), "arp", "off"]);
+        }
+        pair.raise();
+        pair.introduce();
+        Some(pair)
+    }
+
+    /// Makes the pair as [`Self::create`] does, on a link where the two ends find each other as real ones do: by ARP
+    /// and neighbour discovery, with reports of multicast groups at times of the kernel's choice.
+    pub fn create_unacquainted() -> Option<Self> {
+        let pair = Self::create_apart()?;
+        pair.join();
+        pair.raise();
+        Some(pair)
+    }
+
+    /// Makes the two namespaces. Interfaces made there later check no address for duplicates and ask for no router.
+    fn create_apart() -> Option<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         if !is_privileged() {
             return None;
@@ -85,31 +110,56 @@ impl VethPair {
         }
         must(&["netns", "add", &pair.outside]);
         for side in [Side::Vm, Side::Outside] {
-            pair.inside(side, quieten_ipv6);
-        }
-        must(&[
-            "-n",
-            &pair.vm,
-            "link",
-            "add",
-            VM_INTERFACE,
-            "type",
-            "veth", //
-            "peer",
-            "name",
-            OUTSIDE_INTERFACE,
-            "netns",
-            &pair.outside,
-        ]);
-        for (side, v4, v6) in [(Side::Vm, VM_V4, VM_V6), (Side::Outside, OUTSIDE_V4, OUTSIDE_V6)] {
-            let (namespace, interface) = (pair.namespace(side), side.interface());
-            let (v4, v6) = (format!("{v4}/24"), format!("{v6}/64"));
-            must(&["-n", namespace, "address", "add", &v4, "dev", interface]);
-            must(&["-n", namespace, "address", "add", &v6, "dev", interface, "nodad"]);
-            must(&["-n", namespace, "link", "set", "lo", "up"]);
-            must(&["-n", namespace, "link", "set", interface, "up"]);
+            pair.inside(side, || {
+                for key in ["accept_dad", "accept_ra", "router_solicitations"] {
+                    set_ipv6(key, "0");
+                }
+            });
         }
         Some(pair)
+    }
+
+    fn join(&self) {
+        let (vm, outside) = (VM_INTERFACE, OUTSIDE_INTERFACE);
+        let peer = ["peer", "name", outside, "netns", &self.outside];
+        self.ip(Side::Vm, &[&["link", "add", vm, "type", "veth"][..], &peer].concat());
+    }
+
+    fn raise(&self) {
+        for (side, v4, v6) in [(Side::Vm, VM_V4, VM_V6), (Side::Outside, OUTSIDE_V4, OUTSIDE_V6)] {
+            let interface = side.interface();
+            let (v4, v6) = (format!("{v4}/24"), format!("{v6}/64"));
+            self.ip(side, &["address", "add", &v4, "dev", interface]);
+            self.ip(side, &["address", "add", &v6, "dev", interface, "nodad"]);
+            self.ip(side, &["link", "set", "lo", "up"]);
+            self.ip(side, &["link", "set", interface, "up"]);
+        }
+    }
+
+    /// Tells each end the hardware address of the other.
+    fn introduce(&self) {
+        let sides = [(Side::Vm, VM_V4, VM_V6), (Side::Outside, OUTSIDE_V4, OUTSIDE_V6)];
+        for ((side, v4, v6), to) in sides.into_iter().zip([Side::Outside, Side::Vm]) {
+            let hardware = self.hardware_address(side);
+            for address in [v4.to_string(), v6.to_string()] {
+                let entry = [&address, "lladdr", &hardware, "nud", "permanent"];
+                self.ip(
+                    to,
+                    &[&["neighbour", "replace", "dev", to.interface()][..], &entry].concat(),
+                );
+            }
+        }
+    }
+
+    fn hardware_address(&self, side: Side) -> String {
+        let shown = self.ip(side, &["-brief", "link", "show", "dev", side.interface()]);
+        let shown = String::from_utf8(shown.stdout).expect("`ip` prints text");
+        shown.split_whitespace().nth(2).expect("name, state, address").to_owned()
+    }
+
+    /// Runs `ip` on one side.
+    pub fn ip(&self, side: Side, arguments: &[&str]) -> Output {
+        must(&[&["-n", self.namespace(side)], arguments].concat())
     }
 
     /// The name of a namespace, as `ip netns` knows it.
@@ -171,13 +221,14 @@ impl Drop for VethPair {
     }
 }
 
-/// Keeps the calling thread's namespace from sending what no test asked for. For interfaces made later.
-fn quieten_ipv6() {
-    for (key, value) in [("accept_dad", "0"), ("accept_ra", "0"), ("router_solicitations", "0")] {
-        for scope in ["all", "default"] {
-            let path = format!("/proc/sys/net/ipv6/conf/{scope}/{key}");
-            fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
-        }
+/// The value of `addr_gen_mode` by which an interface makes itself no address.
+const NO_LINK_LOCAL_ADDRESS: &str = "1";
+
+/// Sets a value for the interfaces that are made later in the calling thread's namespace.
+fn set_ipv6(key: &str, value: &str) {
+    for scope in ["all", "default"] {
+        let path = format!("/proc/sys/net/ipv6/conf/{scope}/{key}");
+        fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 }
 
@@ -185,8 +236,9 @@ fn ip(arguments: &[&str]) -> Output {
     Command::new("ip").args(arguments).output().expect("iproute2 is installed")
 }
 
-fn must(arguments: &[&str]) {
+fn must(arguments: &[&str]) -> Output {
     let output = ip(arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {arguments:?}: {errors}");
+    output
 }

@@ -26,8 +26,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 pub use block::{Frame, Frames};
+pub use socket::PacketSocket;
+
 use memory::RingMemory;
-use socket::PacketSocket;
 
 use super::CaptureError;
 use super::link::Interface;
@@ -164,19 +165,19 @@ impl Ring {
     ///
     /// Settings that can not be, a missing capability, or a system call that failed.
     pub fn open(interface: &Interface, settings: &RingSettings) -> Result<Self, CaptureError> {
-        let mut ring = Self::unbound(settings)?;
+        settings.check()?;
+        let mut ring = Self::unbound(PacketSocket::open()?, settings)?;
         ring.bind(interface)?;
         Ok(ring)
     }
 
-    /// Opens a ring that no frame comes to before it is bound: this is the part that takes a capability.
+    /// Makes a ring of a socket; no frame comes to it before it is bound. Takes no capability.
     ///
     /// # Errors
     ///
-    /// Settings that can not be, a missing capability, or a system call that failed.
-    pub fn unbound(settings: &RingSettings) -> Result<Self, CaptureError> {
+    /// Settings that can not be, or a system call that failed.
+    pub fn unbound(socket: PacketSocket, settings: &RingSettings) -> Result<Self, CaptureError> {
         settings.check()?;
-        let socket = PacketSocket::open()?;
         socket.keep_at_most(settings.snap_length)?;
         socket.create_ring(settings)?;
         let memory = RingMemory::map(

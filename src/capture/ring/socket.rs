@@ -4,11 +4,14 @@
 
 #![expect(unsafe_code, reason = "packet socket options and addresses have no safe wrapper")]
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileTypeExt;
 use std::ptr;
 
 use libc::{c_int, sock_filter, sock_fprog, sockaddr_ll, socklen_t, tpacket_stats_v3};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt};
 
 use super::RingSettings;
@@ -35,17 +38,60 @@ const FAMILY: libc::sa_family_t = libc::AF_PACKET as libc::sa_family_t;
 )]
 const EVERY_PROTOCOL: u16 = (libc::ETH_P_ALL as u16).to_be();
 
-/// A packet socket.
+/// A packet socket. To open one takes a capability; to make a ring of it and to bind it does not.
 #[derive(Debug)]
-pub(super) struct PacketSocket(OwnedFd);
+pub struct PacketSocket(OwnedFd);
 
 impl PacketSocket {
     /// Opens a socket that receives nothing before it is bound.
-    pub(super) fn open() -> Result<Self, CaptureError> {
+    ///
+    /// # Errors
+    ///
+    /// A missing capability, or what else the system says.
+    pub fn open() -> Result<Self, CaptureError> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         socket(AddressFamily::Packet, SockType::Raw, flags, None)
             .map(Self)
             .map_err(|errno| CaptureError::from_errno("open a packet socket", errno))
+    }
+
+    /// Lets the socket stay open in the program that this process becomes, under the number that is returned.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn hand_over(&self) -> Result<RawFd, CaptureError> {
+        self.close_when_a_program_starts(FdFlag::empty())
+            .map_err(|errno| CaptureError::from_errno("hand a packet socket over", errno))?;
+        Ok(self.0.as_raw_fd())
+    }
+
+    /// Takes a socket that [`Self::hand_over`] left open for this program.
+    ///
+    /// # Errors
+    ///
+    /// The number is none of a packet socket.
+    pub fn handed_over(number: RawFd) -> Result<Self, CaptureError> {
+        let failed = |errno| {
+            CaptureError::from_errno(format!("take over the packet socket {number}"), errno)
+        };
+        let is_socket = fs::metadata(format!("/proc/self/fd/{number}"))
+            .is_ok_and(|file| file.file_type().is_socket());
+        if !is_socket {
+            return Err(failed(Errno::ENOTSOCK));
+        }
+        // SAFETY: a socket is open under this number. It was left open for this program to own, and the caller takes
+        // each number once.
+        let socket = Self(unsafe { OwnedFd::from_raw_fd(number) });
+        if getsockopt(&socket.0, sockopt::SockType).map_err(failed)? != SockType::Raw {
+            return Err(failed(Errno::ESOCKTNOSUPPORT));
+        }
+        socket.close_when_a_program_starts(FdFlag::FD_CLOEXEC).map_err(failed)?;
+        Ok(socket)
+    }
+
+    fn close_when_a_program_starts(&self, flag: FdFlag) -> Result<(), Errno> {
+        fcntl(&self.0, FcntlArg::F_SETFD(flag)).map(drop)
     }
 
     /// Makes the kernel keep only the first bytes of each frame.

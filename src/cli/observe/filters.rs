@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 
-use crate::control::observe::EventFilter;
+use crate::control::observe::{EventFilter, FilterError};
 
 /// Option, what its value is called, and what it means.
 const FILTERS: [(&str, &str, &str); 7] = [
@@ -32,6 +32,7 @@ impl Args for Filters {
                 .value_name(value)
                 .help(help)
                 .action(ArgAction::Append)
+                .value_parser(move |text: &str| checked(name, text))
                 .help_heading(HEADING)
         };
         let not = Arg::new("not")
@@ -78,9 +79,9 @@ impl FromArgMatches for Filters {
         if not {
             return Err(usage("--not needs a filter behind it, as in `--not --port 53`"));
         }
-        let mut checked = EventFilter::default();
+        let mut all = EventFilter::default();
         for (name, value) in &filters {
-            checked.add(name, value).map_err(|error| usage(&error.to_string()))?;
+            all.add(name, value).map_err(|error| usage(&error.to_string()))?;
         }
         Ok(Self(filters))
     }
@@ -91,8 +92,17 @@ impl FromArgMatches for Filters {
     }
 }
 
+/// Takes a value that the agent would take, and says what the option takes where it is none.
+fn checked(name: &str, value: &str) -> Result<String, String> {
+    match EventFilter::default().add(name, value) {
+        Ok(()) => Ok(value.to_owned()),
+        Err(FilterError::Value { expected, .. }) => Err(format!("it takes {expected}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn usage(message: &str) -> Error {
-    Error::raw(ErrorKind::ValueValidation, format!("{message}\n"))
+    Error::raw(ErrorKind::ValueValidation, message)
 }
 
 #[cfg(test)]
@@ -128,8 +138,9 @@ mod tests {
         for (line, words) in [
             ("--port 22 --not", "--not needs a filter"),
             ("--not --not --port 22", "--not stands twice"),
-            ("--port http", "`http` is no value for `port`"),
-            ("--ip 10.0.0.0/33", "an address or a prefix"),
+            ("--port http", "'http' for '--port <PORT>': it takes a port from 0 to 65535"),
+            ("--not --ip 10.0.0.0/33", "it takes an address or a prefix"),
+            (&"--port 1 ".repeat(65), "more than 64 filters"),
             ("--colour red", "unexpected argument"),
         ] {
             let error = filters(line).unwrap_err();

@@ -70,7 +70,7 @@ impl Lines {
 }
 
 fn push_compact(out: &mut String, record: &Record, (on, off): (&str, &str)) {
-    let access = record.access.map_or("-", |access| access.as_str());
+    let access = record.access_word();
     let direction = if record.is_inbound() { "in" } else { "out" };
     let ends = format!("{} -> {}", record.source(), record.destination());
     let line = format!(
@@ -89,7 +89,7 @@ fn cells(record: &Record) -> [String; 10] {
     [
         record.time_of_day().to_owned(),
         record.event_word().to_owned(),
-        record.access.map_or("-", |access| access.as_str()).to_owned(),
+        record.access_word().to_owned(),
         record.direction.clone(),
         record.transport.clone(),
         record.source(),

@@ -4,7 +4,6 @@ mod filters;
 mod lines;
 
 use std::io::{self, ErrorKind, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -13,9 +12,10 @@ use clap::ValueEnum;
 
 use self::filters::Filters;
 use self::lines::Lines;
+use super::agent_socket::AgentSocket;
 use super::flows::push_escaped;
 use super::terminal::Color;
-use crate::config::DEFAULT_SOCKET;
+use super::{exit, terminal};
 use crate::control::client;
 
 const AFTER_HELP: &str = "\
@@ -38,9 +38,8 @@ const LAST: usize = 20;
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Socket of the agent
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    socket: AgentSocket,
 
     /// Go on with what comes
     #[arg(short, long)]
@@ -87,9 +86,15 @@ fn moment(text: &str) -> Result<SystemTime, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCode> {
+    if let (Some(since), Some(until)) = (arguments.since, arguments.until)
+        && until < since
+    {
+        terminal::complain("error: --until is before --since: no record can meet both");
+        return Ok(ExitCode::from(exit::USAGE));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut stream = client::lines(&arguments.socket, &path(arguments)).await?;
+        let mut stream = client::lines(&arguments.socket.path, &path(arguments)).await?;
         let mut lines = Lines::new(arguments.output_format, color.on_stdout());
         while let Some(text) = stream.next().await? {
             if !print(&lines.render(&text)?)? {

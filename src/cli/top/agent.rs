@@ -21,6 +21,7 @@ use crate::control::explain::Explained;
 use crate::control::rules::RulesAnswer;
 use crate::control::status::{InterfaceState, InterfaceStatus, Status};
 use crate::engine::VerdictCounters;
+use crate::nsg::RuleNameStyle;
 
 /// How often the counters are asked for, and how long to wait before the agent is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -28,6 +29,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const WAITING: usize = 64;
 /// Remembered records that are shown at the start.
 const PAST: &str = "/v1/observe?follow=true&last=200";
+/// Columns of an explanation: those of the narrowest screen, within its frame.
+const EXPLANATION_WIDTH: usize = 78;
 
 /// Both ends of the way to the agent.
 #[derive(Debug)]
@@ -74,7 +77,7 @@ async fn poll(socket: &Path, news: &mpsc::Sender<News>) {
 }
 
 fn totals(status: &Status) -> Totals {
-    let sum = |of: fn(&InterfaceStatus) -> u64| status.interfaces.iter().map(of).sum();
+    let sum = |of: fn(&InterfaceStatus) -> u64| status.total(of);
     let names = status.interfaces.iter().map(|it| match it.state {
         InterfaceState::Watching => it.name.clone(),
         state => format!("{} ({})", it.name, state.as_str()),
@@ -119,18 +122,22 @@ async fn read_stream(socket: &Path, news: &mpsc::Sender<News>) -> Result<(), Cli
 async fn answer(socket: &Path, news: &mpsc::Sender<News>, mut asked: mpsc::Receiver<Record>) {
     while let Some(record) = asked.recv().await {
         let text = match ask_why(socket, &record).await {
-            Ok(explained) => explain::screen(&explained),
+            Ok(explained) => explain::screen(&explained, EXPLANATION_WIDTH),
             Err(reason) => reason,
         };
         _ = news.send(News::Explained(text)).await;
     }
 }
 
+/// Asks why the rules say what they say; they are named bare, for there is little room.
 async fn ask_why(socket: &Path, record: &Record) -> Result<Explained, String> {
     let packet = Packet::of(record).ok_or("this flow can not be asked about")?;
     let query = packet.query().map_err(|error| error.to_string())?;
     let question = explain::question(query.to_json());
-    client::post(socket, "/v1/verify", &question).await.map_err(|error| error.to_string())
+    let explained = client::post::<Explained>(socket, "/v1/verify", &question).await;
+    let mut explained = explained.map_err(|error| error.to_string())?;
+    explained.respell(RuleNameStyle::Bare);
+    Ok(explained)
 }
 
 /// Tells of a signal that ends the program, so that the terminal is restored first. Where the terminal is gone the

@@ -5,13 +5,17 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::model::{Dialog, Model};
 use crate::cli::record::Record;
 
+/// Lines of a page.
+const PAGE: isize = 10;
+
 /// Every key and what it does, for the help.
-pub(super) const HELP: [(&str, &str); 7] = [
+pub(super) const HELP: [(&str, &str); 8] = [
     ("q", "quit; also Ctrl-C"),
     ("p", "pause and go on; what comes meanwhile is not shown afterwards"),
     ("s", "sort the rules by hits, by last hit, in the order of evaluation"),
     ("/", "filter by a part of an address, a rule, a group; Esc takes it back"),
-    ("up, down", "mark a denied flow, or scroll"),
+    ("up, down", "mark a denied flow, or scroll; also k, j"),
+    ("PgUp, PgDn", "the same, ten lines at once"),
     ("Enter", "explain the marked flow: why the rules in force say what they say"),
     ("?", "this help; any key closes it"),
 ];
@@ -43,19 +47,32 @@ pub(super) fn press(model: &mut Model, key: KeyEvent) -> Option<Record> {
             model.filter.clear();
             model.selected = 0;
         }
-        KeyCode::Up => model.select(false),
-        KeyCode::Down => model.select(true),
         KeyCode::Enter => return model.explain_selected(),
-        _ => {}
+        code => {
+            if let Some(lines) = lines_down(code) {
+                model.select(lines);
+            }
+        }
     }
     None
 }
 
+/// How far down a key goes; `None` of a key that goes nowhere.
+const fn lines_down(key: KeyCode) -> Option<isize> {
+    match key {
+        KeyCode::Up | KeyCode::Char('k') => Some(-1),
+        KeyCode::Down | KeyCode::Char('j') => Some(1),
+        KeyCode::PageUp => Some(-PAGE),
+        KeyCode::PageDown => Some(PAGE),
+        _ => None,
+    }
+}
+
 fn in_dialog(model: &mut Model, key: KeyCode) {
-    match (&mut model.dialog, key) {
-        (Some(Dialog::Text(_, line)), KeyCode::Up) => *line = line.saturating_sub(1),
-        (Some(Dialog::Text(text, line)), KeyCode::Down) => {
-            *line = (*line + 1).min(text.lines().count().saturating_sub(1));
+    match (&mut model.dialog, lines_down(key)) {
+        (Some(Dialog::Text(text, line)), Some(lines)) => {
+            let last = text.lines().count().saturating_sub(1);
+            *line = line.saturating_add_signed(lines).min(last);
         }
         _ => model.dialog = None,
     }

@@ -10,7 +10,6 @@ mod screen;
 mod tests;
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,9 +20,9 @@ use ratatui::crossterm::event::{self, Event};
 use self::agent::Agent;
 use self::model::Model;
 use self::screen::Palette;
+use super::agent_socket::AgentSocket;
 use super::terminal::Color;
 use super::{exit, terminal};
-use crate::config::DEFAULT_SOCKET;
 
 /// The longest time that news wait to be shown.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -41,9 +40,8 @@ Exit codes: 0 ended by a key or a signal, 1 no terminal, 2 wrong usage.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Socket of the agent
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    socket: AgentSocket,
 }
 
 pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCode> {
@@ -51,7 +49,7 @@ pub(super) fn run(arguments: &Arguments, color: Color) -> anyhow::Result<ExitCod
         terminal::complain("error: top needs a terminal; see `nsgwatch observe` for programs");
         return Ok(ExitCode::from(exit::FAILED));
     }
-    let agent = agent::start(arguments.socket.clone()).context("can not ask the agent")?;
+    let agent = agent::start(arguments.socket.path.clone()).context("can not ask the agent")?;
     let palette = Palette { colour: color.on_stdout() };
     // Restores the terminal when the program panics, too.
     let mut terminal = ratatui::try_init().context("can not use the terminal")?;

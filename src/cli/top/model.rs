@@ -266,11 +266,10 @@ impl Model {
         self.filter.is_empty() || words.to_lowercase().contains(&self.filter.to_lowercase())
     }
 
-    /// Marks another denied flow.
-    pub(super) fn select(&mut self, down: bool) {
+    /// Marks another denied flow, so many lines down.
+    pub(super) fn select(&mut self, lines: isize) {
         let last = self.denies().len().saturating_sub(1);
-        self.selected =
-            if down { (self.selected + 1).min(last) } else { self.selected.saturating_sub(1) };
+        self.selected = self.selected.saturating_add_signed(lines).min(last);
     }
 
     /// Returns the marked flow, which is to be explained.

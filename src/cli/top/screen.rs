@@ -34,6 +34,10 @@ impl Palette {
         self.of(Color::Yellow).add_modifier(Modifier::BOLD)
     }
 
+    fn faint(self) -> Style {
+        self.of(Color::Cyan)
+    }
+
     fn title(self) -> Style {
         self.of(Color::Cyan).add_modifier(Modifier::BOLD)
     }
@@ -54,7 +58,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, palette: Palette) {
     frame.render_widget(counter_line(model, palette), counters);
     draw_bars(frame, bars, model, palette);
     let [rules, talkers] =
-        Layout::horizontal([Constraint::Fill(1), Constraint::Length(30)]).areas(lists);
+        Layout::horizontal([Constraint::Fill(1), Constraint::Length(30)]).spacing(1).areas(lists);
     draw_rules(frame, rules, model, palette);
     draw_talkers(frame, talkers, model, palette);
     draw_denies(frame, denies, model, palette);
@@ -121,9 +125,9 @@ fn draw_bars(frame: &mut Frame<'_>, area: Rect, model: &Model, palette: Palette)
     ];
     for (area, word, now, style, count) in rows {
         let [label, bars] =
-            Layout::horizontal([Constraint::Length(10), Constraint::Fill(1)]).areas(area);
+            Layout::horizontal([Constraint::Length(15), Constraint::Fill(1)]).areas(area);
         let most = model.history.iter().map(count).max().unwrap_or(0);
-        let text = format!("{word}\n{now} of {most}");
+        let text = format!("{word} {now}\nmost {most}");
         frame.render_widget(Paragraph::new(text), label);
         let width = usize::from(bars.width);
         let shown = model.history.iter().skip(model.history.len().saturating_sub(width));
@@ -167,7 +171,10 @@ fn draw_rules(frame: &mut Frame<'_>, area: Rect, model: &Model, palette: Palette
         Constraint::Length(if model.sort == Sort::LastHit { 8 } else { 5 }),
         Constraint::Fill(1),
     ];
+    let when = if model.sort == Sort::LastHit { "last" } else { "prio" };
+    let header = Row::new(["flows", "dir", "layer", "says", when, "rule"]).style(palette.faint());
     let table = Table::new(rules.iter().map(row), widths)
+        .header(header)
         .block(block(format!("rules by {}", model.sort.word()), palette));
     frame.render_widget(table, area);
 }
@@ -180,8 +187,9 @@ fn draw_talkers(frame: &mut Frame<'_>, area: Rect, model: &Model, palette: Palet
             .style(style)
     });
     let widths = [Constraint::Length(6), Constraint::Length(6), Constraint::Fill(1)];
-    let title = "flows  denied  with";
-    let table = Table::new(rows, widths).block(block(title.to_owned(), palette));
+    let header = Row::new(["flows", "denied", "address"]).style(palette.faint());
+    let table =
+        Table::new(rows, widths).header(header).block(block("who talks most".to_owned(), palette));
     frame.render_widget(table, area);
 }
 
@@ -229,7 +237,7 @@ fn draw_dialog(frame: &mut Frame<'_>, dialog: &Dialog, palette: Palette) {
         Dialog::Help => ("keys", help(), 0),
         Dialog::Waiting => ("why", "asking the agent...".to_owned(), 0),
         Dialog::Text(text, from) => {
-            ("why: up and down scroll, any key closes", text.clone(), *from)
+            ("why: up, down, PgUp and PgDn scroll, any other key closes", text.clone(), *from)
         }
     };
     let area = frame.area();
@@ -248,6 +256,6 @@ fn draw_dialog(frame: &mut Frame<'_>, dialog: &Dialog, palette: Palette) {
 }
 
 fn help() -> String {
-    let lines = HELP.map(|(key, what)| format!("{key:9} {what}"));
+    let lines = HELP.map(|(key, what)| format!("{key:11} {what}"));
     lines.join("\n")
 }

@@ -174,8 +174,10 @@ fn the_mark_stays_on_its_flow_and_enter_asks_why() {
     press(&mut model, key(KeyCode::Down));
     press(&mut model, key(KeyCode::Down));
     assert_eq!(model.dialog, Some(Dialog::Text("one\ntwo\n".to_owned(), 1)));
+    press(&mut model, key(KeyCode::PageUp));
+    assert_eq!(model.dialog, Some(Dialog::Text("one\ntwo\n".to_owned(), 0)));
     press(&mut model, key(KeyCode::Char('q')));
-    assert!(model.dialog.is_none() && !model.is_over, "any key closes the dialog only");
+    assert!(model.dialog.is_none() && !model.is_over, "any other key closes the dialog only");
     model.take(News::Explained("late".to_owned()));
     assert!(model.dialog.is_none(), "an answer that nobody waits for is not shown");
 }
@@ -215,7 +217,10 @@ fn the_screen_fits_80_columns_and_24_lines() {
     for words in [
         "nsgwatch  eth0  rules rev 3  210 flows/s  2100 packets/s  17 live",
         "500 allowed  30 denied  0 undecided  kernel drops 5  records lost 0  unseen 0",
-        "200 of 200",
+        "allow/s 200",
+        "most 200",
+        "flows    dir layer  says   prio  rule",
+        "flows  denied address",
         "rules by hits",
         "500      in  nic    Allow  100   allow-web",
         "30       in  nic    Deny   65500 DenyAllInBound",

@@ -5,11 +5,8 @@
 //! and each of them says so. A result shows the rules as one packet of the set meets them, and names that packet.
 //! Azure does not document what it does with sets.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 use serde::{Deserialize, Serialize};
@@ -17,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Place, bad_request, last_segment, network, ok, policy_for, which_interface};
 use crate::classifier::{LayerExplanation, PacketSet, Policy, SetVerdict};
-use crate::control::server::{App, Body, error};
+use crate::control::server::{App, Body};
 use crate::control::verify::QueryPort;
 use crate::flow::{Direction, Protocol};
 use crate::nsg::{Access, AddressSet, AppliedRules, Match, PortRange, PortSet, RuleProtocol};
@@ -33,7 +30,7 @@ pub(super) fn routes() -> Router<App> {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 struct DiagnosticRequest {
     target_resource_id: String,
     #[serde(default)]
@@ -43,7 +40,7 @@ struct DiagnosticRequest {
 
 /// A traffic profile, as it came: results repeat it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 struct Profile {
     direction: String,
     protocol: String,
@@ -56,20 +53,11 @@ async fn diagnose(State(app): State<App>, place: Place, Body(body): Body) -> Res
     let Some(policy) = policy_for(&app.sources, None) else {
         return which_interface(&app.sources);
     };
-    // One at a time and beside the runtime's thread: other clients wait for nothing.
-    let Ok(permit) = Arc::clone(&app.long_questions).acquire_owned().await else {
-        return error(StatusCode::SERVICE_UNAVAILABLE, "Stopping", "the agent is shutting down");
-    };
-    let work = tokio::task::spawn_blocking(move || {
-        let answer = answer(&body, &place, &policy);
-        drop(permit);
-        answer
-    });
-    match work.await {
-        Ok(Ok(answer)) => ok(answer),
-        Ok(Err((code, message))) => bad_request(code, &message),
-        Err(_) => error(StatusCode::SERVICE_UNAVAILABLE, "Stopping", "the agent is shutting down"),
-    }
+    app.at_length(move || match answer(&body, &place, &policy) {
+        Ok(answer) => ok(answer),
+        Err((code, message)) => bad_request(code, &message),
+    })
+    .await
 }
 
 type Refused = (&'static str, String);

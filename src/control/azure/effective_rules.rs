@@ -28,7 +28,10 @@ async fn effective_groups(State(app): State<App>, place: Place) -> Response {
     let Some(policy) = policy_for(&app.sources, Some(&place.name)) else {
         return which_interface(&app.sources);
     };
-    let rules = policy.rules();
+    app.at_length(move || ok(json!({ "value": effective(policy.rules(), &place) }))).await
+}
+
+fn effective(rules: &AppliedRules, place: &Place) -> Vec<Value> {
     let admin = rules.admin.iter().map(|collection| {
         let made = || place.network_id("networkManagers", &collection.name);
         let id = collection.id.clone().unwrap_or_else(made);
@@ -57,7 +60,7 @@ async fn effective_groups(State(app): State<App>, place: Place) -> Response {
             "tagMap": {},
         })
     });
-    ok(json!({ "value": admin.chain(of_groups).collect::<Vec<_>>() }))
+    admin.chain(of_groups).collect()
 }
 
 /// Writes the rules of some layers, of both directions.
@@ -77,7 +80,7 @@ fn rules_where(
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 struct ViewRequest {
     target_resource_id: String,
 }
@@ -93,14 +96,17 @@ async fn view(State(app): State<App>, place: Place, Body(body): Body) -> Respons
     let Some(policy) = policy_for(&app.sources, None) else {
         return which_interface(&app.sources);
     };
-    let rules = policy.rules();
     let interface = format!("{}-nic", last_segment(&request.target_resource_id));
+    app.at_length(move || ok(view_of(policy.rules(), &place, &interface))).await
+}
+
+fn view_of(rules: &AppliedRules, place: &Place, interface: &str) -> Value {
     let association = |layer: Layer, group: &Option<NetworkSecurityGroup>| {
         let group = group.as_ref()?;
         let id = place.group_id(group);
         let own = group.rules.iter().filter(|rule| !rule.is_default);
         Some(json!({
-            "id": place.bound_to(layer, &interface),
+            "id": place.bound_to(layer, interface),
             "securityRules": own.map(|one| rule::resource(one, &id)).collect::<Vec<_>>(),
         }))
     };
@@ -109,13 +115,13 @@ async fn view(State(app): State<App>, place: Place, Body(body): Body) -> Respons
         let defaults = group.rules.iter().filter(|rule| rule.is_default);
         defaults.map(|one| rule::resource(one, &id)).collect::<Vec<_>>()
     });
-    ok(json!({ "networkInterfaces": [{
-        "id": place.network_id("networkInterfaces", &interface),
+    json!({ "networkInterfaces": [{
+        "id": place.network_id("networkInterfaces", interface),
         "securityRuleAssociations": {
             "networkInterfaceAssociation": association(Layer::Nic, &rules.nic),
             "subnetAssociation": association(Layer::Subnet, &rules.subnet),
             "defaultSecurityRules": defaults.unwrap_or_default(),
             "effectiveSecurityRules": rules_where(rules, RuleNameStyle::Diagnostics, |_| true),
         },
-    }]}))
+    }]})
 }

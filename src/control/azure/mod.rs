@@ -14,13 +14,13 @@ mod security_group;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use serde::Deserialize;
 
 use super::server::{App, Sources, error, no_such_method};
@@ -54,15 +54,21 @@ fn network(path: &str) -> String {
     )
 }
 
-async fn no_such_route(method: Method, uri: Uri) -> Response {
+async fn no_such_route(method: Method, Extension(asked): Extension<AskedPath>) -> Response {
     let message = format!(
         "there is no {method} {}; GET /v1/openapi.json describes the agent's own routes, the README those of Azure",
-        uri.path()
+        asked.0
     );
     error(StatusCode::NOT_FOUND, "InvalidResourceType", &message)
 }
 
+/// The path as the client wrote it.
+#[derive(Clone)]
+struct AskedPath(String);
+
 async fn with_words_in_lower_case(mut request: Request, next: Next) -> Response {
+    let asked = AskedPath(request.uri().path().to_owned());
+    request.extensions_mut().insert(asked);
     let uri = request.uri();
     let path = words_in_lower_case(uri.path());
     let target = match uri.query() {

@@ -21,17 +21,22 @@ pub(super) fn routes() -> Router<App> {
 }
 
 async fn one(State(app): State<App>, place: Place) -> Response {
-    let is_asked = |group: &Value| {
-        group["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(&place.name))
+    let sources = app.sources.clone();
+    let answer = move || {
+        let is_asked = |group: &Value| {
+            group["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(&place.name))
+        };
+        match all(&sources, &place).into_iter().find(is_asked) {
+            Some(group) => ok(group),
+            None => not_found("networkSecurityGroups", &place),
+        }
     };
-    match all(&app.sources, &place).into_iter().find(is_asked) {
-        Some(group) => ok(group),
-        None => not_found("networkSecurityGroups", &place),
-    }
+    app.at_length(answer).await
 }
 
 async fn list(State(app): State<App>, place: Place) -> Response {
-    ok(json!({ "value": all(&app.sources, &place) }))
+    let sources = app.sources.clone();
+    app.at_length(move || ok(json!({ "value": all(&sources, &place) }))).await
 }
 
 /// The groups of all interfaces; one that is bound to several places is one resource.

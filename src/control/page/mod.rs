@@ -11,8 +11,8 @@ const PAGE: &str = include_str!("page.html");
 
 /// What a browser may do with the page. The two hashes are those of its script and its style; a test compares them.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-+H6iHIQHX8as5E8kSKbUNYIadjE5YJ32r1mJlDscnec='; \
-    style-src 'sha256-moMxlFHKw5GNcoH+0u4J5r6Ct8qBWsLIZdQtsmMD6Bo='; \
+    script-src 'sha256-AGZ3Qdwdqhu2bZrChqDx7xscX8bhUZnBKX0INR6oDFQ='; \
+    style-src 'sha256-ruWs5NZZvguocXJc25DYHd7KQcQNl/uSgL4NKj9hICI='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Answers `GET /`.

@@ -62,14 +62,14 @@ impl Loopback {
 }
 
 fn read_token(path: &Path) -> Result<Vec<u8>, ServerError> {
-    let io = |operation, source| ServerError::Io { operation, path: path.to_owned(), source };
     let refused =
         |reason: &str| ServerError::Token { path: path.to_owned(), reason: reason.to_owned() };
+    let unreadable = |error: io::Error| refused(&format!("can not be read: {error}"));
     // A pipe would make the start wait for its writer.
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_NONBLOCK);
-    let file = options.open(path).map_err(|error| io("open the token file", error))?;
-    let metadata = file.metadata().map_err(|error| io("look at the token file", error))?;
+    let file = options.open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(refused("is not a regular file"));
     }
@@ -81,7 +81,7 @@ fn read_token(path: &Path) -> Result<Vec<u8>, ServerError> {
     let read = file.take(most).read_to_string(&mut text);
     match read {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
-        Err(error) => return Err(io("read the token file", error)),
+        Err(error) => return Err(unreadable(error)),
         Ok(_) => {}
     }
     let token = text.trim_end_matches(['\r', '\n']);
@@ -109,7 +109,8 @@ pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Ne
     }
     let authorization = request.headers().get(AUTHORIZATION);
     // The page holds no data and asks for the token itself: a browser that is sent to an address can not send one.
-    let is_page = request.method() == Method::GET && request.uri().path() == "/";
+    let is_page =
+        [Method::GET, Method::HEAD].contains(request.method()) && request.uri().path() == "/";
     if is_page || authorization.is_some_and(|authorization| guard.believes(authorization)) {
         return next.run(request).await;
     }
@@ -219,7 +220,7 @@ mod tests {
         let error = read_token(folder.path()).unwrap_err().to_string();
         assert!(error.contains("not a regular file"), "{error}");
         let error = read_token(&folder.path().join("none")).unwrap_err().to_string();
-        assert!(error.contains("open the token file"), "{error}");
+        assert!(error.contains("none can not be read: No such file"), "{error}");
     }
 
     #[test]

@@ -17,7 +17,8 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::{Body, Frame};
 use tokio::sync::oneshot;
 
-use super::{App, ServerCounters, error, stopping};
+use super::routes::stopping;
+use super::{App, ServerCounters, error};
 use crate::control::Question;
 use crate::control::observe::{Lines, ObserveQuery};
 

@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use listenfd::ListenFd;
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, socket};
 use nix::sys::stat::{Mode, fchmod};
@@ -39,6 +40,9 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
+    /// What the service manager has opened is not one Unix socket.
+    #[error("the service manager must hand over one Unix stream socket that listens: {0}")]
+    Activation(String),
     /// Others than this machine's users could connect.
     #[error(
         "{0} is not a loopback address: the listener has no encryption and is for this machine alone; \
@@ -73,12 +77,13 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// A bound socket; the path is removed when this is dropped.
+/// A bound socket; a path that was made here is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) listener: UnixListener,
     pub(super) path: PathBuf,
-    inode: u64,
+    /// That of the path; `None` where the path is somebody else's business.
+    inode: Option<u64>,
 }
 
 impl Socket {
@@ -103,14 +108,31 @@ impl Socket {
         fs::set_permissions(path, Permissions::from_mode(MODE))
             .map_err(|error| io("open to its group", error))?;
         let inode = fs::symlink_metadata(path).map_err(|error| io("look at", error))?.ino();
-        Ok(Self { listener, path: path.to_owned(), inode })
+        Ok(Self { listener, path: path.to_owned(), inode: Some(inode) })
+    }
+
+    /// Takes the one that the service manager has opened, as [`super::Server::activated`] says.
+    pub(super) fn activated() -> Result<Option<Self>, ServerError> {
+        let mut given = ListenFd::from_env();
+        match given.len() {
+            0 => return Ok(None),
+            1 => {}
+            many => return Err(ServerError::Activation(format!("there are {many}"))),
+        }
+        let wrong = |error: io::Error| ServerError::Activation(error.to_string());
+        let Some(listener) = given.take_unix_listener(0).map_err(wrong)? else { return Ok(None) };
+        listener.set_nonblocking(true).map_err(wrong)?;
+        let address = listener.local_addr().map_err(wrong)?;
+        let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
+        Ok(Some(Self { listener, path, inode: None }))
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         // Only our own socket: a newer daemon may have put its own at the path.
-        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
+        let ours = self.inode;
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| Some(metadata.ino()) == ours) {
             let _gone = fs::remove_file(&self.path);
         }
     }

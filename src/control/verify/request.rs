@@ -5,15 +5,15 @@
 use std::net::IpAddr;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{Endpoint, QueryPort, VerifyError, VerifyQuery};
 use crate::flow::{Direction, Protocol};
 
-/// Azure's request body, before its fields are looked at. Ports may be strings or numbers. The two resource ids are
-/// accepted, so that a body written for Azure works unchanged, and mean nothing here: the agent knows one machine.
+/// Azure's request body, before its fields are looked at. Ports may be strings or numbers. The machine's resource id is
+/// accepted, so that a body written for Azure works unchanged, and means nothing here: the agent knows one machine.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 struct RequestBody {
     direction: Option<Value>,
     protocol: Option<Value>,
@@ -25,8 +25,7 @@ struct RequestBody {
     remote_ip_address: Option<Value>,
     #[serde(rename = "targetResourceId")]
     _target_resource_id: Option<String>,
-    #[serde(rename = "targetNicResourceId")]
-    _target_nic_resource_id: Option<String>,
+    target_nic_resource_id: Option<String>,
     #[serde(default)]
     explain: bool,
     interface: Option<String>,
@@ -41,6 +40,8 @@ pub struct VerifyRequest {
     pub explain: bool,
     /// Whose rules are asked, where the body says so (`"interface": "eth0"`).
     pub interface: Option<String>,
+    /// Name of Azure's network interface, where the body has its id: it may be that of one that is watched.
+    pub azure_interface: Option<String>,
 }
 
 impl VerifyRequest {
@@ -52,7 +53,9 @@ impl VerifyRequest {
         let body: RequestBody =
             serde_json::from_slice(body).map_err(|error| VerifyError::Body(error.to_string()))?;
         let query = VerifyQuery::from_body(&body)?;
-        Ok(Self { query, explain: body.explain, interface: body.interface })
+        let RequestBody { explain, interface, target_nic_resource_id: id, .. } = body;
+        let name = |id: String| id.rsplit('/').next().map(str::to_owned);
+        Ok(Self { query, explain, interface, azure_interface: id.and_then(name) })
     }
 }
 
@@ -95,10 +98,19 @@ fn word(field: &'static str, value: Option<&Value>) -> Result<String, VerifyErro
     match value {
         None | Some(Value::Null) => Err(VerifyError::Missing(field)),
         Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Number(number)) => Ok(number.to_string()),
+        Some(Value::Number(number)) => Ok(in_digits(number)),
         Some(other) => Err(VerifyError::Invalid {
             field,
             reason: format!("{other} is neither a string nor a number"),
         }),
+    }
+}
+
+/// Writes a whole number without a fraction, however JSON has it: `33.0` is the number 33.
+fn in_digits(number: &Number) -> String {
+    match number.as_f64() {
+        // Adding 0 turns -0 into 0.
+        Some(value) if value.fract() == 0.0 && value.abs() < 1e9 => format!("{:.0}", value + 0.0),
+        _ => number.to_string(),
     }
 }

@@ -10,7 +10,7 @@ use crate::flow::Direction;
 
 /// Of each direction every port above 0 at which some rule may start or stop to match by its source port: between
 /// two cuts all source ports are treated alike.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::control) struct SourcePortCuts {
     inbound: BTreeSet<u16>,
     outbound: BTreeSet<u16>,

@@ -1,8 +1,8 @@
 use super::*;
 use crate::control::explain::{Explained, MatchedBy};
 use crate::nsg::{
-    AddressPrefix, AppliedRules, NetworkSecurityGroup, PortRange, PortSet, Priority, RuleProtocol,
-    SecurityRule, ServiceTags, default_security_rules,
+    Access, AddressPrefix, AppliedRules, NetworkSecurityGroup, PortRange, PortSet, Priority,
+    RuleProtocol, SecurityRule, ServiceTags, default_security_rules,
 };
 
 fn policy(rules: Vec<SecurityRule>) -> Policy {
@@ -259,4 +259,22 @@ fn an_explanation_survives_the_way_over_the_socket() {
     let body = br#"{"direction":"Inbound","protocol":"tcp","localPort":22,"remotePort":"*",
         "localIPAddress":"10.0.0.4","remoteIPAddress":"203.0.113.9","explain":true}"#;
     assert!(VerifyRequest::from_json(body).unwrap().explain);
+}
+
+#[test]
+fn a_number_is_the_same_with_and_without_a_fraction_of_nothing() {
+    let body = |port: &str| {
+        format!(
+            r#"{{"direction":"Inbound","protocol":6.0,"localPort":{port},"remotePort":"*",
+                "localIPAddress":"10.0.0.4","remoteIPAddress":"203.0.113.9"}}"#
+        )
+    };
+    let of = |port| VerifyQuery::from_json(body(port).as_bytes());
+    for port in ["443", "443.0", "4.43e2", "\"443\""] {
+        assert_eq!(of(port).unwrap().local.port, QueryPort::Port(443), "{port}");
+    }
+    assert_eq!(of("-0.0").unwrap().local.port, QueryPort::Port(0));
+    for port in ["443.5", "-1", "65536", "1e99", "true"] {
+        assert!(of(port).is_err(), "{port}");
+    }
 }

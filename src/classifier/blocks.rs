@@ -1,0 +1,226 @@
+//! Builds a trie: the cells of its root and of every level below, in blocks, equal blocks once.
+//!
+//! In comes a line cut into runs, out come cells. Nothing here is read by a look-up: a trie lays the cells out in the
+//! form that suits it.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use super::line::{Line, Position, Run};
+
+/// Where runs begin, and their classes; the first one covers what lies before the others.
+pub(super) type Tail<P> = Box<[Run<P>]>;
+
+/// The cells of one trie.
+///
+/// A look-up takes every step, whatever it finds, and never asks whether it has arrived. So a cell that stands for
+/// values of one class leads to a block that leads to that class whatever the rest of the value: in the wide levels one
+/// for each class that needs it; the narrow levels share their blocks, and **the first of them are the classes
+/// themselves**: block c holds c in every cell.
+#[derive(Debug)]
+pub(super) struct Blocks<P> {
+    /// Cells of the root, and of each wide level: block numbers of the next level.
+    pub(super) root: Vec<u32>,
+    /// Blocks of 256 cells, level by level.
+    pub(super) wide: Vec<Vec<u32>>,
+    /// Blocks of 16 cells, for all narrow steps.
+    pub(super) narrow: Vec<u32>,
+    /// Numbers below this one are classes when the last step is taken, the others those of tails.
+    pub(super) classes: u32,
+    /// The number of the first tail.
+    pub(super) first_tail: u32,
+    /// The runs within cells of the last step that are of more than one class.
+    pub(super) tails: Vec<Tail<P>>,
+}
+
+/// What a trie looks at, from the upper bits to the lower ones.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan<P> {
+    /// The value of the root's first cell.
+    pub(super) base: P,
+    /// The cells of the root.
+    pub(super) root: usize,
+    /// How many steps of 8 bits there are below the root.
+    pub(super) wide: usize,
+    /// How many steps of 4 bits there are below those.
+    pub(super) narrow: usize,
+    /// The bits below those of the last step. Where runs of different classes meet among the values that only
+    /// these tell apart, there is a tail.
+    pub(super) floor: u32,
+}
+
+impl<P> Plan<P> {
+    /// Returns how many bits the step to this level takes; `None` below the last one.
+    fn step(&self, level: usize) -> Option<u32> {
+        match level {
+            level if level < self.wide => Some(8),
+            level if level < self.wide + self.narrow => Some(4),
+            _ => None,
+        }
+    }
+
+    fn root_shift(&self) -> u32 {
+        (0..).map_while(|level| self.step(level)).sum::<u32>() + self.floor
+    }
+}
+
+impl<P: Position> Blocks<P> {
+    /// Cuts the line as planned.
+    pub(super) fn build(line: &Line<P>, plan: Plan<P>) -> Self {
+        let classes = line.classes;
+        let mut narrow = Level::new(4);
+        if plan.narrow > 0 {
+            (0..classes).for_each(|class| _ = narrow.push([class; 16]));
+        }
+        let wide = (0..plan.wide).map(|_| Level::new(8)).collect();
+        let whole_blocks = vec![0; classes as usize * plan.wide];
+        let mut builder = Builder { plan, classes, wide, narrow, whole_blocks, tails: Vec::new() };
+        let mut root = vec![0; plan.root];
+        builder.fill(0, &mut root, &line.runs, plan.base, plan.root_shift());
+        builder.finish(root)
+    }
+
+    /// Returns the blocks if cells of a smaller kind hold all their numbers.
+    pub(super) fn fitting<C: TryFrom<u32>>(self) -> Option<Self> {
+        let wide = self.wide.iter().flatten();
+        let largest = wide.chain(&self.narrow).chain(&self.root).max();
+        largest.is_none_or(|&largest| C::try_from(largest).is_ok()).then_some(self)
+    }
+}
+
+/// A level under construction.
+struct Level {
+    bits: u32,
+    cells: Vec<u32>,
+    /// The number of each block, found by its cells.
+    numbers: HashTable<u32>,
+}
+
+impl Level {
+    fn new(bits: u32) -> Self {
+        Self { bits, cells: Vec::new(), numbers: HashTable::new() }
+    }
+
+    fn push(&mut self, block: impl IntoIterator<Item = u32>) -> u32 {
+        let number = self.cells.len() >> self.bits;
+        self.cells.extend(block);
+        u32::try_from(number).unwrap_or(FIRST_TAIL)
+    }
+
+    /// Returns the number of the block with these cells.
+    fn number(&mut self, block: &[u32]) -> u32 {
+        let Self { bits, cells, numbers } = self;
+        let hash = hash(block);
+        let is_equal = |&number: &u32| block_of(cells, number, *bits) == block;
+        if let Some(&number) = numbers.find(hash, is_equal) {
+            return number;
+        }
+        let number = self.push(block.iter().copied());
+        let Self { bits, cells, numbers } = self;
+        let hash_again = |&number: &u32| self::hash(block_of(cells, number, *bits));
+        numbers.insert_unique(hash, number, hash_again);
+        number
+    }
+}
+
+fn block_of(cells: &[u32], number: u32, bits: u32) -> &[u32] {
+    let begin = (number as usize) << bits;
+    cells.get(begin..begin + (1 << bits)).unwrap_or_default()
+}
+
+fn hash(block: &[u32]) -> u64 {
+    FixedState::default().hash_one(block)
+}
+
+/// While a trie is built, the numbers from here on stand for tails.
+const FIRST_TAIL: u32 = 1 << 31;
+
+struct Builder<P> {
+    plan: Plan<P>,
+    classes: u32,
+    wide: Vec<Level>,
+    narrow: Level,
+    /// For each wide level the number of each class's own block, plus one; 0 where there is none yet.
+    whole_blocks: Vec<u32>,
+    tails: Vec<Tail<P>>,
+}
+
+impl<P: Position> Builder<P> {
+    /// Fills cells that stand side by side from `base` on, each for 2^`shift` values; they lead to the level of this
+    /// number. The first run covers `base`; runs behind the last cell are left alone.
+    fn fill(&mut self, level: usize, cells: &mut [u32], runs: &[Run<P>], base: P, shift: u32) {
+        let cell_of = |place: P| ((place - base) >> shift).try_into().unwrap_or(usize::MAX);
+        let (mut runs, mut index) = (runs, 0);
+        while let Some((&(_, class), later)) = runs.split_first() {
+            // The run fills all cells up to the one in which the next one begins.
+            let until = later.first().map_or(cells.len(), |next| cell_of(next.0).min(cells.len()));
+            if index < until {
+                let whole = self.whole(level, class);
+                cells.iter_mut().take(until).skip(index).for_each(|cell| *cell = whole);
+                index = until;
+            }
+            let Some(cell) = cells.get_mut(index) else { break };
+            if later.first().is_some_and(|next| next.0.zeros() >= shift) {
+                runs = later;
+                continue;
+            }
+            let inside = later.iter().take_while(|next| cell_of(next.0) == index).count();
+            let begin = base + (P::from(u32::try_from(index).unwrap_or(u32::MAX)) << shift);
+            *cell = self.cut(level, runs.get(..=inside).unwrap_or_default(), begin, shift);
+            runs = runs.get(inside..).unwrap_or_default();
+            index += 1;
+        }
+    }
+
+    /// Returns what a cell holds whose values are all of one class.
+    fn whole(&mut self, level: usize, class: u32) -> u32 {
+        if level >= self.plan.wide {
+            return class;
+        }
+        let place = level * self.classes as usize + class as usize;
+        if let Some(known) = self.whole_blocks.get(place).and_then(|number| number.checked_sub(1)) {
+            return known;
+        }
+        let cell = self.whole(level + 1, class);
+        let number = self.wide.get_mut(level).map_or(0, |level| level.push([cell; 256]));
+        if let Some(known) = self.whole_blocks.get_mut(place) {
+            *known = number + 1;
+        }
+        number
+    }
+
+    /// Returns what a cell holds whose 2^`shift` values from `base` on are of several classes.
+    fn cut(&mut self, level: usize, runs: &[Run<P>], base: P, shift: u32) -> u32 {
+        match self.plan.step(level) {
+            Some(8) => {
+                let mut cells = [0; 256];
+                self.fill(level + 1, &mut cells, runs, base, shift - 8);
+                self.wide.get_mut(level).map_or(0, |level| level.number(&cells))
+            }
+            Some(bits) => {
+                let mut cells = [0; 16];
+                self.fill(level + 1, &mut cells, runs, base, shift - bits);
+                self.narrow.number(&cells)
+            }
+            None => {
+                self.tails.push(runs.into());
+                FIRST_TAIL + u32::try_from(self.tails.len() - 1).unwrap_or(0)
+            }
+        }
+    }
+
+    /// Numbers the tails behind the blocks, now that it is known how many those are.
+    fn finish(self, mut root: Vec<u32>) -> Blocks<P> {
+        let mut wide: Vec<Vec<u32>> = self.wide.into_iter().map(|level| level.cells).collect();
+        let mut narrow = self.narrow.cells;
+        let first_tail = u32::try_from(narrow.len() / 16).unwrap_or(0).max(self.classes);
+        if !self.tails.is_empty() {
+            for cell in wide.iter_mut().flatten().chain(&mut narrow).chain(&mut root) {
+                *cell = cell.checked_sub(FIRST_TAIL).map_or(*cell, |tail| first_tail + tail);
+            }
+        }
+        Blocks { root, wide, narrow, classes: self.classes, first_tail, tails: self.tails }
+    }
+}

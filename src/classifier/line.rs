@@ -1,0 +1,97 @@
+//! A line of values, the address space of one family or the ports, cut into runs of one class.
+
+use std::ops::{Add, Shl, Shr, Sub};
+
+/// A place on a line.
+pub(super) trait Position:
+    Copy
+    + Ord
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Shl<u32, Output = Self>
+    + Shr<u32, Output = Self>
+    + From<u32>
+    + TryInto<usize>
+{
+    /// The first place.
+    const ZERO: Self;
+
+    /// Returns the place after this one; `None` at the end of the line.
+    fn next(self) -> Option<Self>;
+
+    /// Returns how many of the lowest bits are zero.
+    fn zeros(self) -> u32;
+}
+
+impl Position for u32 {
+    const ZERO: Self = 0;
+
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+
+    fn zeros(self) -> u32 {
+        self.trailing_zeros()
+    }
+}
+
+impl Position for u128 {
+    const ZERO: Self = 0;
+
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+
+    fn zeros(self) -> u32 {
+        self.trailing_zeros()
+    }
+}
+
+/// Where a run begins, and its class.
+pub(super) type Run<P> = (P, u32);
+
+/// A line cut into runs of values of one class.
+#[derive(Debug)]
+pub(super) struct Line<P> {
+    /// Sorted; the first run begins at zero, and the runs side by side are of different classes.
+    pub(super) runs: Vec<Run<P>>,
+    /// The last value.
+    pub(super) last: P,
+    /// How many classes there are.
+    pub(super) classes: u32,
+}
+
+impl<P: Position> Line<P> {
+    /// Returns how many blocks a trie needs at most below cells that stand for 2^`shift` values each: one for every
+    /// cell that is cut, and one for every class that fills a cell.
+    pub(super) fn blocks_below(&self, shift: u32) -> usize {
+        let mut fills = vec![false; self.classes as usize];
+        let (mut cuts, mut last_cut) = (0, None);
+        for (index, &(begin, class)) in self.runs.iter().enumerate() {
+            let cell = begin >> shift;
+            let is_cut = begin.zeros() < shift;
+            if is_cut && last_cut.replace(cell) != Some(cell) {
+                cuts += 1;
+            }
+            let next = self.runs.get(index + 1).map(|next| next.0 >> shift);
+            if next.is_none_or(|next| next > cell + u32::from(is_cut).into())
+                && let Some(fills) = fills.get_mut(class as usize)
+            {
+                *fills = true;
+            }
+        }
+        cuts + fills.into_iter().filter(|&fills| fills).count()
+    }
+}
+
+/// The lines of one direction.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) source_v4: Line<u32>,
+    pub(super) source_v6: Line<u128>,
+    pub(super) destination_v4: Line<u32>,
+    pub(super) destination_v6: Line<u128>,
+    /// Of protocol and destination port together.
+    pub(super) service: Line<u32>,
+    pub(super) source_port: Line<u32>,
+}
