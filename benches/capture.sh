@@ -248,7 +248,7 @@ replay() {
         before=$(date +%s%N)
         "$agent" replay --local 10.2.0.1 --nic-nsg "$work/rules-30.json" -o json "$work/frames.pcap" >"$work/replayed" 2>/dev/null
         after=$(date +%s%N)
-        [ "$(grep -o '"packets":[0-9]*' "$work/replayed" | tr -dc 0-9)" = 10000000 ] || echo "packets are missing" >&2
+        [ "$(grep -o '"packets":[0-9]*' "$work/replayed" | head -n 1 | tr -dc 0-9)" = 10000000 ] || echo "packets are missing" >&2
         echo $((10000000 * 1000 / ((after - before) / 1000000)))
     done | sort -n | awk '{ rate[NR] = $1 } END { printf("\n**Replay**, 60 B, 100,000 flows: %.2f M packets/s\n", rate[int((NR + 1) / 2)] / 1e6) }'
     rm -f "$work/frames.pcap"
