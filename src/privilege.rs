@@ -79,8 +79,11 @@ pub struct Account {
     pub gid: Gid,
 }
 
-/// Returns who to become: where this is root, the user that is wanted, or the packages' own, or nobody. `None` where
-/// this is somebody else already.
+/// Where sudo says who used it.
+const SUDO_UID: &str = "SUDO_UID";
+
+/// Returns who to become where this is root: the user that is wanted, else whoever used sudo, who has the rules at hand
+/// and wants the records, else the packages' own, else nobody. `None` where this is somebody else already.
 ///
 /// # Errors
 /// There is no such user, or somebody else than root wants to become another.
@@ -93,6 +96,9 @@ pub fn account(wanted: Option<&str>) -> Result<Option<Account>, PrivilegeError> 
             found => Ok(found),
         },
         (true, None) => {
+            if let Some(found) = who_used_sudo(env::var(SUDO_UID).ok().as_deref())? {
+                return Ok(Some(found));
+            }
             for name in PREFERRED {
                 if let Some(found) = look_up(name)? {
                     return Ok(Some(found));
@@ -104,8 +110,22 @@ pub fn account(wanted: Option<&str>) -> Result<Option<Account>, PrivilegeError> 
 }
 
 fn look_up(name: &str) -> Result<Option<Account>, PrivilegeError> {
-    let found = User::from_name(name).map_err(refused("look up users"))?;
-    Ok(found.map(|user| Account { name: user.name, uid: user.uid, gid: user.gid }))
+    Ok(User::from_name(name).map_err(refused("look up users"))?.map(Account::from))
+}
+
+/// Returns who used sudo by what it left in the environment; `None` where it was nobody, or root.
+fn who_used_sudo(uid: Option<&str>) -> Result<Option<Account>, PrivilegeError> {
+    let Some(uid) = uid.and_then(|uid| uid.parse().ok()).map(Uid::from_raw) else {
+        return Ok(None);
+    };
+    let found = User::from_uid(uid).map_err(refused("look up users"))?;
+    Ok(found.filter(|user| !user.uid.is_root()).map(Account::from))
+}
+
+impl From<User> for Account {
+    fn from(user: User) -> Self {
+        Self { name: user.name, uid: user.uid, gid: user.gid }
+    }
 }
 
 /// Becomes the other user, and makes sure that no program started from here on gains anything: not by its mode, not by
@@ -174,6 +194,17 @@ fn refused(operation: &'static str) -> impl FnOnce(Errno) -> PrivilegeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_used_sudo_is_found_by_number_and_is_never_root() {
+        let named = |uid| who_used_sudo(uid).unwrap().map(|account| account.name);
+        let nobody = User::from_name("nobody").unwrap().unwrap();
+        assert_eq!(named(Some(&nobody.uid.to_string())).as_deref(), Some("nobody"));
+        assert_eq!(
+            [None, Some("0"), Some(""), Some("-1"), Some("x")].map(named),
+            [const { None }; 5]
+        );
+    }
 
     #[test]
     fn root_becomes_whom_it_is_told_and_nobody_else_becomes_anybody() {

@@ -490,6 +490,23 @@ fn what_only_root_may_read_is_not_read_for_an_agent_that_root_started() {
 }
 
 #[test]
+fn an_agent_that_sudo_started_becomes_whoever_used_it() {
+    let Some(pair) = VethPair::create() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = nix::unistd::User::from_name("daemon").unwrap().unwrap();
+    let output = pair
+        .command_in(Side::Vm, BINARY)
+        .env("SUDO_UID", daemon.uid.to_string())
+        .args(["run", "--interface", VM_INTERFACE, "--nic-nsg"])
+        .arg(folder.path().join("no-such-rules.json"))
+        .output()
+        .unwrap();
+    let message = text(&output);
+    assert_eq!(output.status.code(), Some(78), "{message}");
+    assert!(message.contains("goes on as another user") && message.contains("daemon"), "{message}");
+}
+
+#[test]
 fn an_unknown_user_is_refused_by_name() {
     if !is_privileged() {
         return;

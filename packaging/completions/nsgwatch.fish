@@ -55,7 +55,7 @@ complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l unresolved -d 
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l socket -d 'Unix socket to answer questions on [default: /run/nsgwatch/nsgwatch.sock]' -r -F
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l listen -d 'Loopback address to answer on as well, over HTTP to whoever has the token [default: none]' -r
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l listen-token-file -d 'File with the token that clients of --listen must send; nobody but its owner and group may read it' -r -F
-complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l user -d 'User to become where root starts the agent: it reads the rules and writes the records as this one [default: nsgwatch where there is such a user, else nobody]' -r
+complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l user -d 'User to become where root starts the agent: it reads the rules and writes the records as this one [default: whoever used sudo, else nsgwatch where there is such a user, else nobody]' -r
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l output -d 'File to append records to; `-` is standard output [default: -]' -r -F
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l format -d 'How records are written [default: text on a terminal, else json]' -r -f -a "json\t'One JSON object a line, for programs'
 text\t'One aligned line, for people'"

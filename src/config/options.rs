@@ -191,7 +191,7 @@ pub struct RunOptions {
     pub listen_token_file: Option<PathBuf>,
 
     /// User to become where root starts the agent: it reads the rules and writes the records as this one [default:
-    /// nsgwatch where there is such a user, else nobody]
+    /// whoever used sudo, else nsgwatch where there is such a user, else nobody]
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
 
