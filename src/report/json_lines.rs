@@ -30,7 +30,7 @@
 //! `network.interface.name`, `gap.start`, `gap.end`, `gap.reason` (`down`, `absent`) and `duration_ms`.
 //!
 //! A line is put together from few pieces, most of which repeat from line to line and are kept in rendered form: the
-//! second of the time, all that follows from the verdict ([`Head`]), the words of the protocol.
+//! second of the time, all that follows from the verdict, the words of the protocol.
 
 use std::collections::HashMap;
 use std::fmt::Write;
