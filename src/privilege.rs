@@ -198,8 +198,8 @@ mod tests {
     #[test]
     fn who_used_sudo_is_found_by_number_and_is_never_root() {
         let named = |uid| who_used_sudo(uid).unwrap().map(|account| account.name);
-        let nobody = User::from_name("nobody").unwrap().unwrap();
-        assert_eq!(named(Some(&nobody.uid.to_string())).as_deref(), Some("nobody"));
+        let uid = User::from_name("nobody").unwrap().unwrap().uid.to_string();
+        assert_eq!(named(Some(&uid)).as_deref(), Some("nobody"));
         assert_eq!(
             [None, Some("0"), Some(""), Some("-1"), Some("x")].map(named),
             [const { None }; 5]

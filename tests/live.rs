@@ -493,17 +493,23 @@ fn what_only_root_may_read_is_not_read_for_an_agent_that_root_started() {
 fn an_agent_that_sudo_started_becomes_whoever_used_it() {
     let Some(pair) = VethPair::create() else { return };
     let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
     let daemon = nix::unistd::User::from_name("daemon").unwrap().unwrap();
     let output = pair
         .command_in(Side::Vm, BINARY)
         .env("SUDO_UID", daemon.uid.to_string())
         .args(["run", "--interface", VM_INTERFACE, "--nic-nsg"])
         .arg(folder.path().join("no-such-rules.json"))
+        .arg("--socket")
+        .arg(folder.path().join("run/agent.sock"))
         .output()
         .unwrap();
     let message = text(&output);
     assert_eq!(output.status.code(), Some(78), "{message}");
     assert!(message.contains("goes on as another user") && message.contains("daemon"), "{message}");
+    let made = fs::metadata(folder.path().join("run")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), daemon.uid.as_raw());
 }
 
 #[test]

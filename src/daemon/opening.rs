@@ -9,12 +9,13 @@ use std::env;
 use std::fs;
 use std::io;
 use std::os::fd::RawFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, lchown};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::DaemonError;
 use crate::capture::ring::PacketSocket;
-use crate::config::Settings;
+use crate::config::{DEFAULT_SOCKET, Settings};
 use crate::privilege::{self, Account};
 
 /// Names the packet sockets that are open already, to the second image.
@@ -58,19 +59,27 @@ fn take_over(numbers: &str, wanted: usize) -> Result<Vec<PacketSocket>, DaemonEr
     }
 }
 
-/// Makes the socket's directory where only it is missing, as the other user could not in a directory of root's.
+/// Makes the socket's directory where only it is missing, as the other user could not in a directory of root's. The
+/// agent's own directory, left by an agent of another user, is handed over, unless somebody listens there.
 fn make_directory(socket: &Path, account: &Account) -> Result<(), DaemonError> {
     let Some(directory) = socket.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         return Ok(());
     };
-    let made = fs::DirBuilder::new().mode(DIRECTORY_MODE).create(directory).and_then(|()| {
-        std::os::unix::fs::chown(directory, Some(account.uid.as_raw()), Some(account.gid.as_raw()))
-    });
-    match made {
-        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-            let part = "in the socket's directory, which can not be made";
-            Err(DaemonError::Start { part, source })
+    let owned = match fs::DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let is_left = socket == Path::new(DEFAULT_SOCKET)
+                && fs::symlink_metadata(directory).is_ok_and(|found| found.is_dir())
+                && UnixStream::connect(socket).is_err();
+            if is_left { own(directory, account) } else { Ok(()) }
         }
-        _ => Ok(()),
-    }
+        made => made.and_then(|()| own(directory, account)),
+    };
+    owned.map_err(|source| {
+        let part = "in the socket's directory, which can not be made";
+        DaemonError::Start { part, source }
+    })
+}
+
+fn own(directory: &Path, account: &Account) -> io::Result<()> {
+    lchown(directory, Some(account.uid.as_raw()), Some(account.gid.as_raw()))
 }
