@@ -82,18 +82,24 @@ pub fn assumptions(
     let mut found = BTreeSet::new();
     for layer in rules.layers(direction) {
         for rule in &layer.rules {
-            let outcome = rule.fields.matches(tuple, rules);
             let asked = Asked { rules, direction, tuple, fields: &rule.fields };
-            if outcome == Match::No {
-                asked.missed_by(&mut found);
-            } else {
-                asked.met_by(&mut found);
+            // Most rules miss by protocol or ports, which cost least to look at.
+            if !rule.fields.protocol.matches(tuple.protocol) {
+                continue;
             }
-            match outcome {
-                Match::No => {}
-                Match::Unknown => return found,
-                Match::Yes if rule.access.is_final() => return found,
-                Match::Yes => break,
+            if !asked.ports_are_met() {
+                asked.missed_by_ports(&mut found);
+                continue;
+            }
+            match rule.fields.matches(tuple, rules) {
+                Match::No => asked.missed_by_addresses(&mut found),
+                outcome => {
+                    asked.met_by(&mut found);
+                    if outcome == Match::Unknown || rule.access.is_final() {
+                        return found;
+                    }
+                    break;
+                }
             }
         }
     }
@@ -141,29 +147,27 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The rule did not match: notes why, where it failed by one thing alone.
-    fn missed_by(&self, found: &mut BTreeSet<Assumption>) {
-        if !self.fields.protocol.matches(self.tuple.protocol) {
-            return;
+    /// The rule did not match by its ports: notes why, where that alone was in the way.
+    fn missed_by_ports(&self, found: &mut BTreeSet<Assumption>) {
+        let has_ports = matches!(self.tuple.ports, Ports::Pair { .. });
+        if !has_ports && self.sides().iter().all(|(met, ..)| *met != Match::No) {
+            found.insert(Assumption::PortlessMeetsOnlyAnyPort);
         }
+    }
+
+    /// The rule met all but addresses: notes why it did not match, where one side alone was in the way.
+    fn missed_by_addresses(&self, found: &mut BTreeSet<Assumption>) {
         let sides = self.sides();
         let mut missed = sides.iter().filter(|(met, ..)| *met == Match::No);
-        let ports_are_met = self.ports_are_met();
-        match (missed.next(), missed.next()) {
-            (None, None) if !ports_are_met && !matches!(self.tuple.ports, Ports::Pair { .. }) => {
-                found.insert(Assumption::PortlessMeetsOnlyAnyPort);
+        if let (Some((_, field, is_remote)), None) = (missed.next(), missed.next()) {
+            let is_zero = |prefix: &AddressPrefix| {
+                matches!(prefix, AddressPrefix::Network(network @ ipnet::IpNet::V4(_))
+                    if network.prefix_len() == 0)
+            };
+            if self.tuple.source.is_ipv6() && field.iter().any(is_zero) {
+                found.insert(Assumption::ZeroPrefixIsIpv4);
             }
-            (Some((_, field, is_remote)), None) if ports_are_met => {
-                let is_zero = |prefix: &AddressPrefix| {
-                    matches!(prefix, AddressPrefix::Network(network @ ipnet::IpNet::V4(_))
-                        if network.prefix_len() == 0)
-                };
-                if self.tuple.source.is_ipv6() && field.iter().any(is_zero) {
-                    found.insert(Assumption::ZeroPrefixIsIpv4);
-                }
-                found.extend(field.iter().filter_map(|prefix| self.by_name(prefix, *is_remote)));
-            }
-            _ => {}
+            found.extend(field.iter().filter_map(|prefix| self.by_name(prefix, *is_remote)));
         }
     }
 
