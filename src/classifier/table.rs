@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 
 use super::addresses::AddressLists;
-use super::dimensions::{Dimensions, Family};
+use super::dimensions::Dimensions;
 use super::explain::FieldsMet;
 use super::lane::Vectors;
 use super::layers::Layers;
@@ -17,7 +17,7 @@ use super::line::Lines;
 use super::packed::{PackedRows, RowCollector, WORD};
 use super::rows::{AddressClass, Classes, Dimension, Rows, flatten};
 use super::services::{ServiceFields, Services, cut_source_ports, source_port_place};
-use super::tries::{FindClasses, Form};
+use super::tries::{FindClass, Form, Tries};
 use super::{CompileError, Decision, MEMORY_BUDGET};
 use crate::flow::FiveTuple;
 use crate::nsg::{AppliedRules, Match, RuleFields};
@@ -129,62 +129,37 @@ fn choose_tries<R: Rows + Send + Sync + 'static>(
     })
 }
 
-/// A table of one form: tries `T`, rows `R`.
+/// A table of one form: tries of `V4`, `V6` and `P`, rows `R`.
 #[derive(Debug)]
-struct Compiled<T, R> {
+struct Compiled<V4, V6, P, R> {
     parts: Parts,
-    tries: T,
+    tries: Tries<V4, V6, P>,
     rows: R,
 }
 
-impl<T: FindClasses, R: Rows> Compiled<T, R> {
-    #[inline]
-    fn source_v4(&self, address: u32) -> AddressClass {
-        AddressClass { family: Family::Ipv4, class: self.tries.source_v4(address) }
-    }
-
-    #[inline]
-    fn source_v6(&self, address: u128) -> AddressClass {
-        AddressClass { family: Family::Ipv6, class: self.tries.source_v6(address) }
-    }
-
-    #[cold]
-    fn source(&self, address: IpAddr) -> AddressClass {
-        match address {
-            IpAddr::V4(address) => self.source_v4(address.to_bits()),
-            IpAddr::V6(address) => self.source_v6(address.to_bits()),
-        }
-    }
-
-    #[inline]
-    fn destination_v4(&self, address: u32) -> AddressClass {
-        AddressClass { family: Family::Ipv4, class: self.tries.destination_v4(address) }
-    }
-
-    #[inline]
-    fn destination_v6(&self, address: u128) -> AddressClass {
-        AddressClass { family: Family::Ipv6, class: self.tries.destination_v6(address) }
-    }
-
-    #[cold]
-    fn destination(&self, address: IpAddr) -> AddressClass {
-        match address {
-            IpAddr::V4(address) => self.destination_v4(address.to_bits()),
-            IpAddr::V6(address) => self.destination_v6(address.to_bits()),
-        }
-    }
-
+impl<V4, V6, P, R> Compiled<V4, V6, P, R>
+where
+    V4: FindClass<u32>,
+    V6: FindClass<u128>,
+    P: FindClass<u32>,
+    R: Rows,
+{
     /// Decides about IPv6. A function of its own, so that the code for IPv4 is straight and loads short addresses only.
     #[inline(never)]
     fn decide_long(&self, tuple: &FiveTuple) -> Decision {
         match (tuple.source, tuple.destination) {
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                let source = self.source_v6(source.to_bits());
-                let destination = self.destination_v6(destination.to_bits());
+                let source = self.tries.source.v6(source);
+                let destination = self.tries.destination.v6(destination);
                 self.decide_on(source, destination, tuple)
             }
             (source, destination) => {
-                self.decide_on(self.source(source), self.destination(destination), tuple)
+                let tries = &self.tries;
+                self.decide_on(
+                    tries.source.either(source),
+                    tries.destination.either(destination),
+                    tuple,
+                )
             }
         }
     }
@@ -198,23 +173,29 @@ impl<T: FindClasses, R: Rows> Compiled<T, R> {
     ) -> Decision {
         let Parts { services, layers, any_source_port } = &self.parts;
         let place = services.place(tuple.protocol, tuple.ports.destination());
-        let source_port = || self.tries.source_port(source_port_place(tuple.ports.source()));
+        let source_port = || self.tries.source_port.find(source_port_place(tuple.ports.source()));
         let classes = Classes {
             source,
             destination,
-            service: self.tries.service(place),
+            service: self.tries.service.find(place),
             source_port: (!any_source_port).then(source_port),
         };
         self.rows.decide(&classes, layers)
     }
 }
 
-impl<T: FindClasses, R: Rows + Send + Sync> Table for Compiled<T, R> {
+impl<V4, V6, P, R> Table for Compiled<V4, V6, P, R>
+where
+    V4: FindClass<u32>,
+    V6: FindClass<u128>,
+    P: FindClass<u32>,
+    R: Rows + Send + Sync,
+{
     fn decide(&self, tuple: &FiveTuple) -> Decision {
         match (tuple.source, tuple.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let source = self.source_v4(source.to_bits());
-                let destination = self.destination_v4(destination.to_bits());
+                let source = self.tries.source.v4(source);
+                let destination = self.tries.destination.v4(destination);
                 self.decide_on(source, destination, tuple)
             }
             _ => self.decide_long(tuple),
@@ -232,15 +213,17 @@ impl<T: FindClasses, R: Rows + Send + Sync> Table for Compiled<T, R> {
             _ => Match::No,
         };
         let Parts { services, any_source_port, .. } = &self.parts;
-        let place = |place| self.tries.service(place);
-        let (source, destination) =
-            (self.source(tuple.source), self.destination(tuple.destination));
+        let place = |place| self.tries.service.find(place);
+        let (source, destination) = (
+            self.tries.source.either(tuple.source),
+            self.tries.destination.either(tuple.destination),
+        );
         let source_port = source_port_place(tuple.ports.source());
         FieldsMet {
             protocol: has(Dimension::Service, place(services.protocol_alone(tuple.protocol))),
             source: met(Dimension::Source(source.family), source.class),
             source_port: *any_source_port
-                || has(Dimension::SourcePort, self.tries.source_port(source_port)),
+                || has(Dimension::SourcePort, self.tries.source_port.find(source_port)),
             destination: met(Dimension::Destination(destination.family), destination.class),
             destination_port: has(
                 Dimension::Service,

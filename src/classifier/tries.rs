@@ -3,8 +3,12 @@
 //! A few wide steps are fast while their blocks fit the processor's caches; many narrow ones take less memory. The
 //! form is chosen once, by what it would take.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::dimensions::Family;
 use super::line::{Line, Lines};
 use super::long_trie::LongTrie;
+use super::rows::AddressClass;
 use super::trie::Trie;
 
 /// Finds the class of a value.
@@ -22,12 +26,17 @@ pub(super) trait FindClass<V>: Sized + Send + Sync {
 /// One trie for each dimension.
 #[derive(Debug)]
 pub(super) struct Tries<V4, V6, P> {
-    source_v4: V4,
-    source_v6: V6,
-    destination_v4: V4,
-    destination_v6: V6,
-    service: P,
-    source_port: P,
+    pub(super) source: Side<V4, V6>,
+    pub(super) destination: Side<V4, V6>,
+    pub(super) service: P,
+    pub(super) source_port: P,
+}
+
+/// The addresses of one side, source or destination.
+#[derive(Debug)]
+pub(super) struct Side<V4, V6> {
+    v4: V4,
+    v6: V6,
 }
 
 /// Four steps of 8 bits for an IPv4 address, two for a port.
@@ -89,82 +98,49 @@ where
     /// Builds the tries of the lines; `None` where this form can not hold them.
     pub(super) fn build(lines: &Lines) -> Option<Self> {
         Some(Self {
-            source_v4: V4::build(&lines.source_v4)?,
-            source_v6: V6::build(&lines.source_v6)?,
-            destination_v4: V4::build(&lines.destination_v4)?,
-            destination_v6: V6::build(&lines.destination_v6)?,
+            source: Side::build(&lines.source_v4, &lines.source_v6)?,
+            destination: Side::build(&lines.destination_v4, &lines.destination_v6)?,
             service: P::build(&lines.service)?,
             source_port: P::build(&lines.source_port)?,
         })
     }
-}
-
-/// Finds the class of a packet's value in each dimension.
-pub(super) trait FindClasses: Send + Sync {
-    /// Returns the class of a source address.
-    fn source_v4(&self, address: u32) -> u32;
-
-    /// Returns the class of a source address.
-    fn source_v6(&self, address: u128) -> u32;
-
-    /// Returns the class of a destination address.
-    fn destination_v4(&self, address: u32) -> u32;
-
-    /// Returns the class of a destination address.
-    fn destination_v6(&self, address: u128) -> u32;
-
-    /// Returns the class of the place of a protocol and a destination port.
-    fn service(&self, place: u32) -> u32;
-
-    /// Returns the class of the place of a source port.
-    fn source_port(&self, place: u32) -> u32;
 
     /// Returns the bytes in use.
-    fn bytes(&self) -> usize;
+    pub(super) fn bytes(&self) -> usize {
+        self.source.bytes()
+            + self.destination.bytes()
+            + self.service.bytes()
+            + self.source_port.bytes()
+    }
 }
 
-impl<V4, V6, P> FindClasses for Tries<V4, V6, P>
-where
-    V4: FindClass<u32>,
-    V6: FindClass<u128>,
-    P: FindClass<u32>,
-{
-    #[inline]
-    fn source_v4(&self, address: u32) -> u32 {
-        self.source_v4.find(address)
+impl<V4: FindClass<u32>, V6: FindClass<u128>> Side<V4, V6> {
+    fn build(v4: &Line<u32>, v6: &Line<u128>) -> Option<Self> {
+        Some(Self { v4: V4::build(v4)?, v6: V6::build(v6)? })
     }
 
+    /// Returns the class of an IPv4 address.
     #[inline]
-    fn source_v6(&self, address: u128) -> u32 {
-        self.source_v6.find(address)
+    pub(super) fn v4(&self, address: Ipv4Addr) -> AddressClass {
+        AddressClass { family: Family::Ipv4, class: self.v4.find(address.to_bits()) }
     }
 
+    /// Returns the class of an IPv6 address.
     #[inline]
-    fn destination_v4(&self, address: u32) -> u32 {
-        self.destination_v4.find(address)
+    pub(super) fn v6(&self, address: Ipv6Addr) -> AddressClass {
+        AddressClass { family: Family::Ipv6, class: self.v6.find(address.to_bits()) }
     }
 
-    #[inline]
-    fn destination_v6(&self, address: u128) -> u32 {
-        self.destination_v6.find(address)
-    }
-
-    #[inline]
-    fn service(&self, place: u32) -> u32 {
-        self.service.find(place)
-    }
-
-    #[inline]
-    fn source_port(&self, place: u32) -> u32 {
-        self.source_port.find(place)
+    /// Returns the class of an address of either family.
+    #[cold]
+    pub(super) fn either(&self, address: IpAddr) -> AddressClass {
+        match address {
+            IpAddr::V4(address) => self.v4(address),
+            IpAddr::V6(address) => self.v6(address),
+        }
     }
 
     fn bytes(&self) -> usize {
-        self.source_v4.bytes()
-            + self.source_v6.bytes()
-            + self.destination_v4.bytes()
-            + self.destination_v6.bytes()
-            + self.service.bytes()
-            + self.source_port.bytes()
+        self.v4.bytes() + self.v6.bytes()
     }
 }
