@@ -1,16 +1,19 @@
 //! Where verdicts go: the start and the end of each flow, one line each.
 //!
 //! In come [`Event`]s over a bounded queue; out go lines on standard output or in a file. A file of this room is
-//! one format ([`json_lines`], [`text`]); [`RecordWriter`] owns the thread that writes, and gives each event to the
-//! [`Hub`] too, for those who watch live. What can not be written is counted as lost: it never stops the capture. No name out of a rule file can forge a line or a terminal code.
+//! one format ([`json_lines`], [`text`]); [`RecordWriter`] owns the thread that writes behind a [`RecordQueue`], and
+//! gives each event to the [`Hub`] too, for those who watch live. What can not be written is counted as lost: it
+//! never stops the capture. No name out of a rule file can forge a line or a terminal code.
 
 mod digits;
 mod escape;
 mod hub;
 pub mod journal;
 pub mod json_lines;
+mod loss;
 pub mod metrics;
 mod output;
+mod queue;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -23,8 +26,9 @@ pub use escape::push_plain;
 pub use hub::{Hub, HubCounters, HubReader, Observed, Read};
 pub use json_lines::JsonLines;
 pub use output::{Output, ReportError, Sink};
+pub use queue::{RecordCounters, RecordQueue};
 pub use text::TextLines;
-pub use writer::{RecordCounters, RecordQueue, RecordWriter, WriterHandle};
+pub use writer::{RecordWriter, WriterHandle};
 
 /// What a line looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,19 +1,18 @@
-//! The thread that writes records, and the bounded queue in front of it.
+//! The thread that writes records.
 //!
-//! Every event that is offered ends as exactly one of: written, lost because the queue was full, lost because it
-//! could not be written. [`RecordCounters`] counts all of them. The queue never blocks its sender, except where
-//! the sender asks for it at the end.
+//! In come messages from the queues in front of it; out go lines to the [`Output`] and events to the [`Hub`]. A line
+//! waits no longer than a tenth of a second. What can not be written is counted and forgotten.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
-use super::journal::{DenyLog, LOST_RECORDS};
+use super::journal::DenyLog;
+use super::loss::{FullQueue, Trouble};
+use super::queue::{Message, RecordCounters, RecordQueue, Shared};
 use super::{Format, Gap, Hub, Output, Renderer, ReportError};
 use crate::engine::Event;
 
@@ -23,125 +22,8 @@ const BUFFER: usize = 256 * 1024;
 /// Longest time that a line stays in the buffer.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
-/// Shortest time between two warnings.
-const WARN_AFTER: Duration = Duration::from_secs(10);
-
 /// Emptied batches that are kept to be filled again.
 const EMPTIED_KEPT: usize = 4;
-
-/// Time between two looks for room in the queue, where the sender waits for it.
-const ROOM_LOOK: Duration = Duration::from_millis(1);
-
-/// What became of the events that were offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct RecordCounters {
-    /// Events offered.
-    pub events: u64,
-    /// Lines written.
-    pub written: u64,
-    /// Lost because the queue was full.
-    pub lost_queue_full: u64,
-    /// Lost because they could not be written.
-    pub lost_write: u64,
-}
-
-/// The counters, and how many events wait.
-#[derive(Debug, Default)]
-struct Shared {
-    events: AtomicU64,
-    written: AtomicU64,
-    lost_queue_full: AtomicU64,
-    lost_write: AtomicU64,
-    waiting: AtomicUsize,
-}
-
-impl Shared {
-    fn counters(&self) -> RecordCounters {
-        // The outcomes before the offers, so that the sum of outcomes is never the larger one.
-        let written = self.written.load(Ordering::Acquire);
-        let lost_queue_full = self.lost_queue_full.load(Ordering::Acquire);
-        let lost_write = self.lost_write.load(Ordering::Acquire);
-        let events = self.events.load(Ordering::Acquire);
-        RecordCounters { events, written, lost_queue_full, lost_write }
-    }
-}
-
-enum Message {
-    /// Events of the interface with this place in [`RecordWriter::interface_names`].
-    Batch(usize, Vec<Event>),
-    Gap(usize, Gap),
-    Reopen,
-    Finish,
-}
-
-/// The sender's side of the queue, one for each interface; owned by the thread that owns the engine.
-#[derive(Debug)]
-pub struct RecordQueue {
-    interface: usize,
-    messages: mpsc::Sender<Message>,
-    /// Emptied batches that come back to be filled again.
-    emptied: mpsc::Receiver<Vec<Event>>,
-    shared: Arc<Shared>,
-    limit: usize,
-}
-
-impl RecordQueue {
-    /// Hands over all events and leaves the vector empty. Never blocks: what does not fit is lost, and counted.
-    pub fn send(&mut self, events: &mut Vec<Event>) {
-        if events.is_empty() {
-            return;
-        }
-        let room = self.room();
-        let lost = events.len().saturating_sub(room);
-        self.shared.events.fetch_add(events.len() as u64, Ordering::Release);
-        self.shared.lost_queue_full.fetch_add(lost as u64, Ordering::Release);
-        events.truncate(room);
-        self.hand_over(events);
-    }
-
-    /// Hands over all events, waiting for room until the deadline; for the end of the program, when nothing else
-    /// waits. What does not fit by then is lost, and counted.
-    pub fn send_waiting(&mut self, events: &mut Vec<Event>, deadline: Instant) {
-        while !events.is_empty() {
-            let room = self.room();
-            if Instant::now() >= deadline {
-                return self.send(events);
-            }
-            if room == 0 {
-                thread::sleep(ROOM_LOOK);
-                continue;
-            }
-            let rest = events.split_off(room.min(events.len()));
-            self.send(events);
-            *events = rest;
-        }
-    }
-
-    /// Returns what became of the events so far; those not in any of the sums are on their way.
-    #[must_use]
-    pub fn counters(&self) -> RecordCounters {
-        self.shared.counters()
-    }
-
-    fn room(&self) -> usize {
-        self.limit.saturating_sub(self.shared.waiting.load(Ordering::Acquire))
-    }
-
-    fn hand_over(&mut self, events: &mut Vec<Event>) {
-        let count = events.len();
-        if count == 0 {
-            return;
-        }
-        let emptied = self.emptied.try_recv().unwrap_or_default();
-        let batch = std::mem::replace(events, emptied);
-        self.shared.waiting.fetch_add(count, Ordering::AcqRel);
-        if self.messages.send(Message::Batch(self.interface, batch)).is_err() {
-            // The writer has finished.
-            self.shared.lost_write.fetch_add(count as u64, Ordering::Release);
-            self.shared.waiting.fetch_sub(count, Ordering::AcqRel);
-        }
-    }
-}
 
 /// The owner's side of the writer.
 #[derive(Debug)]
@@ -254,21 +136,6 @@ impl RecordWriter {
         let handle = WriterHandle { messages, finished: on_finished, thread, shared };
         Ok((queues, handle))
     }
-}
-
-/// An incident in which records are lost, told once.
-#[derive(Debug, Default)]
-struct Trouble {
-    lost: u64,
-    last_warning: Option<Instant>,
-    told: bool,
-}
-
-/// Records that found the queue full, told from time to time.
-#[derive(Debug, Default)]
-struct FullQueue {
-    told: u64,
-    last_warning: Option<Instant>,
 }
 
 /// What is kept for one interface.
@@ -401,43 +268,5 @@ impl Writer {
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "the old record file stays in use"),
         }
-    }
-}
-
-impl FullQueue {
-    /// Without a moment, at the end, nothing is kept back.
-    fn tell(&mut self, shared: &Shared, now: Option<Instant>) {
-        let lost = shared.lost_queue_full.load(Ordering::Acquire);
-        let is_soon = self
-            .last_warning
-            .zip(now)
-            .is_some_and(|(last, now)| now.saturating_duration_since(last) < WARN_AFTER);
-        if lost > self.told && !is_soon {
-            let lost_now = lost - self.told;
-            tracing::warn!(target: LOST_RECORDS, lost = lost_now, "records found the queue full and are lost");
-            self.told = lost;
-            self.last_warning = now;
-        }
-    }
-}
-
-impl Trouble {
-    fn begins_or_goes_on(&mut self, error: &io::Error, lost: u64) {
-        let now = Instant::now();
-        let long_ago = |last: Instant| now.duration_since(last) >= WARN_AFTER;
-        if self.lost == 0 && self.last_warning.is_none_or(long_ago) {
-            tracing::warn!(target: LOST_RECORDS, %error, "records can not be written and are lost until they can");
-            self.last_warning = Some(now);
-            self.told = true;
-        }
-        self.lost += lost;
-    }
-
-    fn is_over(&mut self) {
-        if self.told {
-            tracing::warn!(target: LOST_RECORDS, lost = self.lost, "records are written again");
-        }
-        self.lost = 0;
-        self.told = false;
     }
 }
