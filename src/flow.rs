@@ -246,31 +246,24 @@ impl Sender {
     }
 }
 
-/// Which address family and which kind of [`Ports`] a key was made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-enum KeyShape {
-    V4Absent,
-    V4Pair,
-    V4Echo,
-    V6Absent,
-    V6Pair,
-    V6Echo,
-}
+/// Which kind of [`Ports`] a key was made of: the lowest byte of [`FlowKey::rest`], with [`OF_IPV6`] where that is so.
+const ABSENT: u8 = 0;
+const PAIR: u8 = 1;
+const ECHO: u8 = 2;
+const OF_IPV6: u8 = 4;
 
 /// The identity of a flow: the same value for a packet and for the packet that answers it.
 ///
 /// Made only from a [`FiveTuple`], so that a reply can not miss its flow and a raw tuple can not be used as a key.
 /// It is small, because a flow table holds a million of them, and made of words, because every packet makes and
 /// compares one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey {
     low_address: AddressBits,
     high_address: AddressBits,
-    low_port: u16,
-    high_port: u16,
-    protocol: Protocol,
-    shape: KeyShape,
+    /// From the most significant byte on: the lower end's port (two bytes), the higher end's, two of nothing, the
+    /// protocol, the kind of ports and the family.
+    rest: u64,
 }
 
 /// An address of either family, most significant word first; an IPv4 address is the second word.
@@ -281,28 +274,16 @@ impl FlowKey {
     #[must_use]
     #[inline]
     pub fn with_sender(tuple: &FiveTuple) -> (Self, Sender) {
-        let (source_port, destination_port) = match tuple.ports {
-            Ports::Absent => (0, 0),
-            Ports::Pair { source, destination } => (source, destination),
-            Ports::Echo(identifier) => (identifier, identifier),
+        let (source_port, destination_port, kind) = match tuple.ports {
+            Ports::Absent => (0, 0, ABSENT),
+            Ports::Pair { source, destination } => (source, destination, PAIR),
+            Ports::Echo(identifier) => (identifier, identifier, ECHO),
         };
-        let (source, destination, shape) = match (tuple.source, tuple.destination) {
+        let (source, destination, kind) = match (tuple.source, tuple.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let shape = match tuple.ports {
-                    Ports::Absent => KeyShape::V4Absent,
-                    Ports::Pair { .. } => KeyShape::V4Pair,
-                    Ports::Echo(_) => KeyShape::V4Echo,
-                };
-                (v4_bits(source), v4_bits(destination), shape)
+                (v4_bits(source), v4_bits(destination), kind)
             }
-            (source, destination) => {
-                let shape = match tuple.ports {
-                    Ports::Absent => KeyShape::V6Absent,
-                    Ports::Pair { .. } => KeyShape::V6Pair,
-                    Ports::Echo(_) => KeyShape::V6Echo,
-                };
-                (v6_bits(source), v6_bits(destination), shape)
-            }
+            (source, destination) => (v6_bits(source), v6_bits(destination), kind | OF_IPV6),
         };
         let sender = if (source, source_port) <= (destination, destination_port) {
             Sender::Low
@@ -313,25 +294,29 @@ impl FlowKey {
             Sender::Low => (source, source_port, destination, destination_port),
             Sender::High => (destination, destination_port, source, source_port),
         };
-        let protocol = tuple.protocol;
-        (Self { low_address, high_address, low_port, high_port, protocol, shape }, sender)
+        let rest = u64::from(low_port) << 48
+            | u64::from(high_port) << 32
+            | u64::from(tuple.protocol.0) << 8
+            | u64::from(kind);
+        (Self { low_address, high_address, rest }, sender)
     }
 
     /// Returns the tuple of the packets that one end sends.
     #[must_use]
     pub fn tuple_from(&self, sender: Sender) -> FiveTuple {
-        use KeyShape::{V4Absent, V4Echo, V4Pair, V6Absent, V6Echo, V6Pair};
-        let address = |bits| match self.shape {
-            V4Absent | V4Pair | V4Echo => IpAddr::V4(v4_from(bits)),
-            V6Absent | V6Pair | V6Echo => IpAddr::V6(v6_from(bits)),
+        let [low_1, low_0, high_1, high_0, _, _, protocol, kind] = self.rest.to_be_bytes();
+        let low_port = u16::from_be_bytes([low_1, low_0]);
+        let high_port = u16::from_be_bytes([high_1, high_0]);
+        let address = |bits| {
+            if self.is_of_ipv6() { IpAddr::V6(v6_from(bits)) } else { IpAddr::V4(v4_from(bits)) }
         };
-        let ports = match self.shape {
-            V4Absent | V6Absent => Ports::Absent,
-            V4Pair | V6Pair => Ports::Pair { source: self.low_port, destination: self.high_port },
-            V4Echo | V6Echo => Ports::Echo(self.low_port),
+        let ports = match kind & !OF_IPV6 {
+            PAIR => Ports::Pair { source: low_port, destination: high_port },
+            ECHO => Ports::Echo(low_port),
+            _ => Ports::Absent,
         };
         let from_low = FiveTuple {
-            protocol: self.protocol,
+            protocol: Protocol(protocol),
             source: address(self.low_address),
             destination: address(self.high_address),
             ports,
@@ -345,7 +330,12 @@ impl FlowKey {
     /// Returns the flow's IP protocol.
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
-        self.protocol
+        let [.., protocol, _] = self.rest.to_be_bytes();
+        Protocol(protocol)
+    }
+
+    const fn is_of_ipv6(&self) -> bool {
+        self.rest & OF_IPV6 as u64 != 0
     }
 }
 
@@ -371,6 +361,12 @@ const fn v6_from([upper, lower]: AddressBits) -> Ipv6Addr {
     Ipv6Addr::from_bits((upper as u128) << 64 | lower as u128)
 }
 
+impl fmt::Debug for FlowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FlowKey").field(&self.tuple_from(Sender::Low)).finish()
+    }
+}
+
 impl From<&FiveTuple> for FlowKey {
     fn from(tuple: &FiveTuple) -> Self {
         Self::with_sender(tuple).0
@@ -382,22 +378,14 @@ impl Hash for FlowKey {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let ([low_upper, low], [high_upper, high]) = (self.low_address, self.high_address);
-        match self.shape {
-            KeyShape::V4Absent | KeyShape::V4Pair | KeyShape::V4Echo => {
-                state.write_u64(low << 32 | high);
+        if self.is_of_ipv6() {
+            for word in [low_upper, low, high_upper, high] {
+                state.write_u64(word);
             }
-            KeyShape::V6Absent | KeyShape::V6Pair | KeyShape::V6Echo => {
-                for word in [low_upper, low, high_upper, high] {
-                    state.write_u64(word);
-                }
-            }
+        } else {
+            state.write_u64(low << 32 | high);
         }
-        state.write_u64(
-            u64::from(self.low_port) << 48
-                | u64::from(self.high_port) << 32
-                | u64::from(self.protocol.0) << 8
-                | u64::from(self.shape as u8),
-        );
+        state.write_u64(self.rest);
     }
 }
 

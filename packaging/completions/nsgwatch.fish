@@ -68,7 +68,7 @@ complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l udp-idle-timeo
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l other-idle-timeout -d 'Any other flow ends after this time without a packet [default: 30s]' -r
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l closed-timeout -d 'A closed TCP flow is kept this long for late packets [default: 5s]' -r
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l record-queue -d 'The most records waiting to be written; more are lost and counted [default: 131072]' -r
-complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l ring-mib -d 'Size of the capture ring in MiB [default: 16]' -r
+complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l ring-mib -d 'Size of the capture ring in MiB; one holds about 7,000 small packets [default: 8]' -r
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l config -d 'Configuration file; flags win over it [default: /etc/nsgwatch/nsgwatch.toml, where it is there]' -r -F
 complete -c nsgwatch -n "__fish_nsgwatch_using_subcommand run" -l color -d 'When text is coloured' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set; everywhere where `CLICOLOR_FORCE` is'
 always\t'Everywhere'

@@ -180,7 +180,7 @@ impl Settings {
                 16_777_216,
                 "from 1 to 16777216",
             )?,
-            ring_mib: within("ring-mib", options.ring_mib, 16, 2, 1024, "from 2 to 1024")?,
+            ring_mib: within("ring-mib", options.ring_mib, 8, 2, 1024, "from 2 to 1024")?,
         })
     }
 

@@ -232,7 +232,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub record_queue: Option<u32>,
 
-    /// Size of the capture ring in MiB [default: 16]
+    /// Size of the capture ring in MiB; one holds about 7,000 small packets [default: 8]
     #[arg(long, value_name = "MIB", hide_short_help = true)]
     pub ring_mib: Option<u32>,
 }

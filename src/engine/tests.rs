@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::flow::{Ports, Protocol};
+use crate::flow::{FiveTuple, Ports, Protocol};
+use crate::flow_table::Flow;
 use crate::nsg::{
-    AddressPrefix, AppliedRules, NetworkSecurityGroup, PortRange, PortSet, Priority, RuleProtocol,
-    SecurityRule, ServiceTags, default_security_rules,
+    Access, AddressPrefix, AppliedRules, NetworkSecurityGroup, PortRange, PortSet, Priority,
+    RuleProtocol, SecurityRule, ServiceTags, default_security_rules,
 };
-use crate::packet::{FragmentId, TcpFlags};
+use crate::packet::{Fragment, FragmentId, PacketKind, TcpFlags};
 
 const LOCAL: &str = "10.0.1.4";
 const REMOTE: &str = "203.0.113.9";

@@ -32,20 +32,20 @@ pub struct Opening {
 
 /// One flow. `V` is what the caller decided about it.
 ///
-/// With 16 bytes of it a flow fills two cache lines exactly: what a look-up compares stands in the first one, what
-/// every packet changes in the second.
+/// With 16 bytes of it a flow fills two cache lines exactly: what a look-up compares and what was decided stands in the
+/// first one, what every packet changes in the second.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub struct Flow<V> {
     pub(super) key: FlowKey,
     pub(super) class: Class,
     pub(super) opening: Opening,
+    /// What the caller decided.
+    pub value: V,
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
     pub(super) to_destination: Traffic,
     pub(super) to_source: Traffic,
-    /// What the caller decided.
-    pub value: V,
 }
 
 impl<V> Flow<V> {
@@ -89,13 +89,8 @@ impl<V> Flow<V> {
         self.class.is_closed()
     }
 
-    /// Reads from both cache lines of the flow, for the sake of reading: what follows finds them near.
-    #[must_use]
-    pub const fn touch(&self) -> u64 {
-        self.first.unix_ns ^ self.last.unix_ns
-    }
-
     /// Counts a packet.
+    #[inline]
     pub fn count(&mut self, now: Timestamp, sender: Sender, bytes: u32) {
         if sender == self.opening.initiator {
             self.to_destination.add(bytes);

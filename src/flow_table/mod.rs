@@ -5,8 +5,8 @@
 //! time is an argument, in the nanoseconds of [`Timestamp::monotonic_ns`].
 //!
 //! * **Memory**: bounded and reserved at the start, touched as flows come; nothing is ever moved to grow.
-//! * **Hash**: seeded, because strangers choose the keys. [`FlowTable::hash`] and [`FlowTable::peek`] let a caller
-//!   work through a block of packets in steps, so that the memory of many flows is fetched at once.
+//! * **Hash**: seeded, because strangers choose the keys. With [`FlowTable::hash`] and the three `fetch_` steps a
+//!   caller works through a block of packets while the memory of the flows to come is on its way.
 //! * **Timeouts**: [`FlowTable::expire`] ends a flow never before its idle timeout and about 0.3 s late at most; its
 //!   work is bounded a call and does not depend on the number of flows that live on.
 //! * **Eviction** when full: denied flows first, then closed ones, then the one seen longest ago, exact to about
@@ -20,10 +20,12 @@ mod index;
 mod tests;
 
 use std::hash::BuildHasher;
+use std::slice;
 use std::time::Duration;
 
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
+use prefetch_index::prefetch_index;
 
 use crate::flow::{FlowKey, Protocol, Timestamp};
 use age::{AgeQueues, Class, TICK_SHIFT, tick_of};
@@ -114,15 +116,31 @@ impl<V> FlowTable<V> {
         hash_with(&self.hasher, key)
     }
 
-    /// Returns where the flow with this hash most probably is, without looking at it. Asked for all packets of a
-    /// block before [`Self::find`], it lets the processor fetch their memory at once.
-    #[must_use]
-    pub fn peek(&self, hash: FlowHash) -> Option<Slot> {
-        self.index.peek(hash).map(Slot)
+    /// Has the place fetched where [`Self::find`] begins to look for this hash.
+    #[inline]
+    pub fn fetch_place(&self, hash: FlowHash) {
+        self.index.fetch(hash);
+    }
+
+    /// Has the first part of the flow fetched that most probably has this hash; its place should be there by now.
+    #[inline]
+    pub fn fetch_flow(&self, hash: FlowHash) {
+        if let Some(slot) = self.index.peek(hash) {
+            prefetch_index(&self.flows, slot as usize);
+        }
+    }
+
+    /// Has the part of that flow fetched that its packets change; its first part should be there by now.
+    #[inline]
+    pub fn fetch_traffic(&self, hash: FlowHash) {
+        if let Some(flow) = self.index.peek(hash).and_then(|slot| self.get(Slot(slot))) {
+            prefetch_index(slice::from_ref(&flow.last), 0);
+        }
     }
 
     /// Finds the flow with this key.
     #[must_use]
+    #[inline]
     pub fn find(&self, hash: FlowHash, key: &FlowKey) -> Option<Slot> {
         let has_key = |slot| self.get(Slot(slot)).is_some_and(|flow| flow.key == *key);
         self.index.find(hash, has_key).map(Slot)
@@ -130,12 +148,14 @@ impl<V> FlowTable<V> {
 
     /// Returns the flow in a slot.
     #[must_use]
+    #[inline]
     pub fn get(&self, slot: Slot) -> Option<&Flow<V>> {
         self.flows.get(slot.0 as usize)?.as_ref()
     }
 
     /// Returns the flow in a slot, to be changed.
     #[must_use]
+    #[inline]
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Flow<V>> {
         self.flows.get_mut(slot.0 as usize)?.as_mut()
     }

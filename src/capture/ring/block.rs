@@ -4,7 +4,7 @@
 //! header, a link-layer address that says where the frame comes from, and the frame. Every offset in it is
 //! checked against the block; a record that does not fit ends the walk.
 
-#![expect(unsafe_code, reason = "reads the kernel's headers from bytes, and prefetches")]
+#![expect(unsafe_code, reason = "reads the kernel's headers from bytes")]
 
 use std::mem::offset_of;
 use std::ptr;
@@ -13,12 +13,16 @@ use libc::{
     PACKET_OUTGOING, TP_STATUS_VLAN_VALID, TPACKET3_HDRLEN, sockaddr_ll, tpacket_block_desc,
     tpacket_hdr_v1, tpacket3_hdr,
 };
+use prefetch_index::prefetch_index;
 
 use crate::flow::Direction;
 use crate::packet::LinkType;
 
-/// How far ahead of the walk memory is fetched: three to four records of small frames.
-const PREFETCH_BYTES: usize = 512;
+/// How far ahead of the walk memory is fetched: a dozen records of small frames.
+const PREFETCH_BYTES: usize = 2048;
+/// How much is fetched for each record: as much as that of a small frame takes.
+const PREFETCH_LINES: usize = 3;
+const CACHE_LINE: usize = 64;
 
 /// The bytes of a VLAN tag, which the kernel takes out of the frame.
 const VLAN_TAG_LENGTH: u32 = 4;
@@ -131,14 +135,9 @@ impl<'block> Iterator for Frames<'block> {
 /// waiting for its memory would be most of the walk.
 #[inline]
 fn prefetch(records: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(ahead) = records.get(PREFETCH_BYTES) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch is a hint without effect on the program, and the address lies within the slice.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr::from_ref(ahead).cast()) };
+    for line in 0..PREFETCH_LINES {
+        prefetch_index(records, PREFETCH_BYTES + line * CACHE_LINE);
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = records;
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Default for RingSettings {
     fn default() -> Self {
         Self {
             block_size: 1 << 20,
-            block_count: 16,
+            block_count: 8,
             retire_after: Duration::from_millis(10),
             snap_length: 128,
         }
