@@ -82,6 +82,20 @@ impl<P: Position> Blocks<P> {
         builder.finish(root)
     }
 
+    /// Numbers the blocks of all wide levels through, for a trie that lays the levels behind one another.
+    pub(super) fn numbered_through(mut self) -> Self {
+        let mut before = 0;
+        // The cells of the last wide level name narrow blocks, or classes.
+        let last = self.wide.len().saturating_sub(1);
+        for cells in self.wide.iter_mut().take(last) {
+            before += u32::try_from(cells.len() / 256).unwrap_or(0);
+            for cell in cells {
+                *cell += before;
+            }
+        }
+        self
+    }
+
     /// Returns the blocks if cells of a smaller kind hold all their numbers.
     pub(super) fn fitting<C: TryFrom<u32>>(self) -> Option<Self> {
         let wide = self.wide.iter().flatten();

@@ -2,8 +2,8 @@
 //!
 //! Addresses are long, and rules tell them apart by some of their bits only: the root begins behind the bits that all
 //! prefixes share, the steps end with the last bit of the upper half at which one ends, and a step takes 8 bits where
-//! that costs little memory, else 4. That is a matter of the rules, not of the packet: every look-up takes every step. Only addresses that rules tell apart by the lower half,
-//! single hosts, cost a search more.
+//! that costs little memory, else 4. That is a matter of the rules, not of the packet: every look-up takes every step.
+//! Only addresses that rules tell apart by the lower half, single hosts, cost a search more.
 
 use std::hint::select_unpredictable;
 
@@ -21,8 +21,9 @@ const WIDE_LEVEL_BYTES: usize = 128 << 10;
 #[derive(Debug)]
 pub(super) struct LongTrie<C> {
     root: Vec<C>,
-    /// The levels of the steps of 8 bits.
-    wide: Vec<Vec<[C; 256]>>,
+    /// The blocks of all steps of 8 bits, and how many steps those are.
+    wide: Vec<[C; 256]>,
+    wide_steps: usize,
     /// The blocks of all steps of 4 bits, and how many steps those are.
     narrow: Vec<[C; 16]>,
     narrow_steps: usize,
@@ -102,14 +103,15 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
         let span = if is_cut { Span::of(line) } else { Span::default() };
         // Where all is of one class, nothing is looked at: what is not there is class 0.
         let root = if is_cut { span.root_cells() } else { 0 };
-        let (wide, narrow_steps) = span.steps::<C>(line);
+        let (wide_steps, narrow_steps) = span.steps::<C>(line);
         let (base, floor) = (u128::from(span.prefix) << 64, 64 + span.floor);
-        let plan = Plan { base, root, wide, narrow: narrow_steps, floor };
-        let Blocks { root, wide, narrow, classes, first_tail, tails } =
-            Blocks::build(line, plan).fitting::<C>()?;
+        let plan = Plan { base, root, wide: wide_steps, narrow: narrow_steps, floor };
+        let blocks = Blocks::build(line, plan).numbered_through().fitting::<C>()?;
+        let Blocks { root, wide, narrow, classes, first_tail, tails } = blocks;
         Some(Self {
             root: shrink(&root),
-            wide: wide.iter().map(|cells| in_blocks(cells)).collect(),
+            wide: in_blocks(&wide.concat()),
+            wide_steps,
             narrow: in_blocks(&narrow),
             narrow_steps,
             classes,
@@ -127,9 +129,9 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
         let mut at = self.root.get(cell).map_or(0, |&cell| cell.into());
         // The bits below those of the root stand on top, and each step turns its own to the low end.
         let mut below = upper.rotate_right(shift);
-        for level in &self.wide {
+        for _ in 0..self.wide_steps {
             below = below.rotate_left(8);
-            at = step(level, at, low_bits(below));
+            at = step(&self.wide, at, low_bits(below));
         }
         for _ in 0..self.narrow_steps {
             below = below.rotate_left(4);
@@ -140,11 +142,10 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
     }
 
     fn bytes(&self) -> usize {
-        let wide = self.wide.iter().map(|level| size_of_val(level.as_slice()));
         let tails =
             self.tails.iter().map(|runs| size_of::<Tail<u128>>() + size_of_val(runs.as_ref()));
         size_of_val(self.root.as_slice())
-            + wide.sum::<usize>()
+            + size_of_val(self.wide.as_slice())
             + size_of_val(self.narrow.as_slice())
             + tails.sum::<usize>()
     }

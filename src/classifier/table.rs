@@ -124,7 +124,6 @@ fn choose_tries<R: Rows + Send + Sync + 'static>(
     Ok(match Form::build(lines).ok_or(CompileError::TooLarge { budget: MEMORY_BUDGET })? {
         Form::Small(tries) => Box::new(Compiled { parts, tries, rows }),
         Form::Deep(tries) => Box::new(Compiled { parts, tries, rows }),
-        Form::Narrow(tries) => Box::new(Compiled { parts, tries, rows }),
         Form::Vast(tries) => Box::new(Compiled { parts, tries, rows }),
     })
 }

@@ -41,51 +41,37 @@ pub(super) struct Side<V4, V6> {
 
 /// Four steps of 8 bits for an IPv4 address, two for a port.
 type SmallV4 = Trie<u16, 3, 0>;
-/// 16 bits, 8, and twice 4.
-type DeepV4 = Trie<u16, 1, 2>;
-/// 16 bits, and four times 4.
-type NarrowV4<C> = Trie<C, 0, 4>;
+/// 12 bits, and five times 4.
+type DeepV4<C> = Trie<C, 0, 5>;
 
 /// For few prefixes: all of it stays in the nearest caches.
 pub(super) type Small = Tries<SmallV4, LongTrie<u16>, Trie<u16, 1, 0>>;
 /// For thousands of prefixes.
-pub(super) type Deep = Tries<DeepV4, LongTrie<u16>, Trie<u16, 1, 0>>;
-/// For more prefixes, or such as are scattered widely.
-pub(super) type Narrow<C> = Tries<NarrowV4<C>, LongTrie<C>, Trie<C, 0, 2>>;
+pub(super) type Deep = Tries<DeepV4<u16>, LongTrie<u16>, Trie<u16, 1, 0>>;
+/// For more blocks than 16 bits can number.
+pub(super) type Vast = Tries<DeepV4<u32>, LongTrie<u32>, Trie<u32, 0, 2>>;
 
-/// The small form may take so many bytes for IPv4 addresses ...
+/// The small form may take so many bytes for IPv4 addresses.
 const SMALL_BYTES: usize = 256 << 10;
-/// ... the deep one so many.
-const DEEP_BYTES: usize = 2 << 20;
 
 /// The tries of one direction, in one of the forms.
 pub(super) enum Form {
     Small(Small),
     Deep(Deep),
-    Narrow(Narrow<u16>),
-    /// As narrow, for more blocks than 16 bits can number.
-    Vast(Narrow<u32>),
+    Vast(Vast),
 }
 
 impl Form {
     /// Builds the form that suits the lines; `None` where they are cut into more blocks than can be numbered.
     pub(super) fn build(lines: &Lines) -> Option<Self> {
         let bytes =
-            |most: fn(&Line<u32>) -> usize| most(&lines.source_v4) + most(&lines.destination_v4);
-        if bytes(SmallV4::most_bytes) <= SMALL_BYTES
+            SmallV4::most_bytes(&lines.source_v4) + SmallV4::most_bytes(&lines.destination_v4);
+        if bytes <= SMALL_BYTES
             && let Some(small) = Small::build(lines)
         {
             return Some(Self::Small(small));
         }
-        if bytes(DeepV4::most_bytes) <= DEEP_BYTES
-            && let Some(deep) = Deep::build(lines)
-        {
-            return Some(Self::Deep(deep));
-        }
-        if let Some(narrow) = Narrow::build(lines) {
-            return Some(Self::Narrow(narrow));
-        }
-        Narrow::build(lines).map(Self::Vast)
+        Deep::build(lines).map(Self::Deep).or_else(|| Vast::build(lines).map(Self::Vast))
     }
 }
 
