@@ -55,6 +55,17 @@ captures() {
     within 5 eval "[ \"\$(captured)\" -ge $((before + 5)) ]"
 }
 records_have() { records | says "$1"; }
+# What agents that ended by themselves have counted: frames, and events of flows. Says how many of them there were.
+summaries_balance() { # least number of them
+    journal | python3 -c '
+import json, sys
+found = [json.loads(line) for line in sys.stdin if line.startswith("{") and "kernel_packets" in line]
+for it in found:
+    assert it["kernel_packets"] == it["parsed"] + it["skipped"] + it["kernel_drops"], it
+    assert it["records_written"] + it["records_lost"] == 2 * it["flows"] + it["gaps"], it
+print(len(found), "summaries")
+sys.exit(len(found) < int(sys.argv[1]))' "$1"
+}
 # Of the inheritable ones the unit's system call filter lets nobody take anything away; they are worth nothing to a
 # process that gains nothing from any program.
 threads_with_capabilities() {
@@ -225,6 +236,8 @@ surviving() {
     inside rm -r /etc/systemd/system/nsgwatch.service.d
     inside systemctl daemon-reload
     inside systemctl restart nsgwatch
+    # Of the one that was restarted in peace before, and of the one that outlived the journal.
+    holds "the counters of agents that ended by themselves balance" within 10 summaries_balance 2
 }
 
 # Longer than the watchdog's patience, and with more messages than the journal's socket takes.
@@ -250,6 +263,7 @@ stopping() {
     inside systemctl stop nsgwatch
     is "stop" "$(property Result)/$(property ExecMainStatus)" success/0
     holds "flows that were open were written at the end" within 5 records_have shutdown
+    holds "its counters balance" within 5 summaries_balance 3
     holds "every line of the records is whole" inside sh -c \
         'cat /var/log/nsgwatch/*.jsonl | python3 -c "import json,sys; [json.loads(l) for l in sys.stdin]"'
 }

@@ -80,8 +80,11 @@ fn killed_again_and_again_the_agent_leaves_whole_lines() {
     agent.wait_until("it is written", |_| {
         fs::read_to_string(&path).unwrap().contains("\"destination.port\":9999")
     });
-    let _folder = agent.kill();
     let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    let done = agent.stop_with_losses();
+    assert_eq!(done.count("records_lost"), 0, "{}", done.summary);
+    assert_eq!(done.count("records_written"), 2 * done.count("flows"), "{}", done.summary);
     let (whole, torn): (Vec<&str>, Vec<&str>) =
         text.lines().partition(|line| serde_json::from_str::<Value>(line).is_ok());
     assert_eq!(torn, [r#"{"timestamp":"torn"#; 6], "only what a kill tore is torn");
