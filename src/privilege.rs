@@ -4,7 +4,7 @@
 //! [`leave`] and then [`start_anew`]: the same process becomes a fresh image of the same program, which is handed the
 //! open sockets and holds no capability from its first instruction on. That image proves it with [`arrive`] and
 //! only then reads a rule file, a packet or a client. A packet socket that is held goes on working, and can be bound
-//! again to whatever interface comes; a new one can not be opened.
+//! again to whatever interface comes, as often as one does, so none is kept in reserve; a new one can not be opened.
 //!
 //! Starting anew is what takes the capabilities away where the system call that would do so is forbidden, as the unit
 //! forbids it with all of `@privileged`. Knows nothing of sockets, rules or settings.
