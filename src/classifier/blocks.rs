@@ -17,14 +17,14 @@ pub(super) type Tail<P> = Box<[Run<P>]>;
 ///
 /// A look-up takes every step, whatever it finds, and never asks whether it has arrived. So a cell that stands for
 /// values of one class leads to a block that leads to that class whatever the rest of the value: in the wide levels one
-/// for each class that needs it; the narrow levels share their blocks, and **the first of them are the classes
-/// themselves**: block c holds c in every cell.
+/// for each class and level that need it; of the narrow blocks **the first are the classes themselves**: block c holds c
+/// in every cell. The levels of one width share their blocks: what a cell means is up to the step that reads it.
 #[derive(Debug)]
 pub(super) struct Blocks<P> {
-    /// Cells of the root, and of each wide level: block numbers of the next level.
+    /// Cells of the root: block numbers of the first level.
     pub(super) root: Vec<u32>,
-    /// Blocks of 256 cells, level by level.
-    pub(super) wide: Vec<Vec<u32>>,
+    /// Blocks of 256 cells, for all wide steps.
+    pub(super) wide: Vec<u32>,
     /// Blocks of 16 cells, for all narrow steps.
     pub(super) narrow: Vec<u32>,
     /// Numbers below this one are classes when the last step is taken, the others those of tails.
@@ -74,7 +74,7 @@ impl<P: Position> Blocks<P> {
         if plan.narrow > 0 {
             (0..classes).for_each(|class| _ = narrow.push([class; 16]));
         }
-        let wide = (0..plan.wide).map(|_| Level::new(8)).collect();
+        let wide = Level::new(8);
         let whole_blocks = vec![0; classes as usize * plan.wide];
         let mut builder = Builder { plan, classes, wide, narrow, whole_blocks, tails: Vec::new() };
         let mut root = vec![0; plan.root];
@@ -82,29 +82,14 @@ impl<P: Position> Blocks<P> {
         builder.finish(root)
     }
 
-    /// Numbers the blocks of all wide levels through, for a trie that lays the levels behind one another.
-    pub(super) fn numbered_through(mut self) -> Self {
-        let mut before = 0;
-        // The cells of the last wide level name narrow blocks, or classes.
-        let last = self.wide.len().saturating_sub(1);
-        for cells in self.wide.iter_mut().take(last) {
-            before += u32::try_from(cells.len() / 256).unwrap_or(0);
-            for cell in cells {
-                *cell += before;
-            }
-        }
-        self
-    }
-
     /// Returns the blocks if cells of a smaller kind hold all their numbers.
     pub(super) fn fitting<C: TryFrom<u32>>(self) -> Option<Self> {
-        let wide = self.wide.iter().flatten();
-        let largest = wide.chain(&self.narrow).chain(&self.root).max();
+        let largest = self.wide.iter().chain(&self.narrow).chain(&self.root).max();
         largest.is_none_or(|&largest| C::try_from(largest).is_ok()).then_some(self)
     }
 }
 
-/// A level under construction.
+/// The blocks of one width under construction.
 struct Level {
     bits: u32,
     cells: Vec<u32>,
@@ -154,7 +139,7 @@ const FIRST_TAIL: u32 = 1 << 31;
 struct Builder<P> {
     plan: Plan<P>,
     classes: u32,
-    wide: Vec<Level>,
+    wide: Level,
     narrow: Level,
     /// For each wide level the number of each class's own block, plus one; 0 where there is none yet.
     whole_blocks: Vec<u32>,
@@ -198,7 +183,7 @@ impl<P: Position> Builder<P> {
             return known;
         }
         let cell = self.whole(level + 1, class);
-        let number = self.wide.get_mut(level).map_or(0, |level| level.push([cell; 256]));
+        let number = self.wide.push([cell; 256]);
         if let Some(known) = self.whole_blocks.get_mut(place) {
             *known = number + 1;
         }
@@ -211,7 +196,7 @@ impl<P: Position> Builder<P> {
             Some(8) => {
                 let mut cells = [0; 256];
                 self.fill(level + 1, &mut cells, runs, base, shift - 8);
-                self.wide.get_mut(level).map_or(0, |level| level.number(&cells))
+                self.wide.number(&cells)
             }
             Some(bits) => {
                 let mut cells = [0; 16];
@@ -227,11 +212,10 @@ impl<P: Position> Builder<P> {
 
     /// Numbers the tails behind the blocks, now that it is known how many those are.
     fn finish(self, mut root: Vec<u32>) -> Blocks<P> {
-        let mut wide: Vec<Vec<u32>> = self.wide.into_iter().map(|level| level.cells).collect();
-        let mut narrow = self.narrow.cells;
+        let (mut wide, mut narrow) = (self.wide.cells, self.narrow.cells);
         let first_tail = u32::try_from(narrow.len() / 16).unwrap_or(0).max(self.classes);
         if !self.tails.is_empty() {
-            for cell in wide.iter_mut().flatten().chain(&mut narrow).chain(&mut root) {
+            for cell in wide.iter_mut().chain(&mut narrow).chain(&mut root) {
                 *cell = cell.checked_sub(FIRST_TAIL).map_or(*cell, |tail| first_tail + tail);
             }
         }

@@ -106,11 +106,11 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
         let (wide_steps, narrow_steps) = span.steps::<C>(line);
         let (base, floor) = (u128::from(span.prefix) << 64, 64 + span.floor);
         let plan = Plan { base, root, wide: wide_steps, narrow: narrow_steps, floor };
-        let blocks = Blocks::build(line, plan).numbered_through().fitting::<C>()?;
-        let Blocks { root, wide, narrow, classes, first_tail, tails } = blocks;
+        let Blocks { root, wide, narrow, classes, first_tail, tails } =
+            Blocks::build(line, plan).fitting::<C>()?;
         Some(Self {
             root: shrink(&root),
-            wide: in_blocks(&wide.concat()),
+            wide: in_blocks(&wide),
             wide_steps,
             narrow: in_blocks(&narrow),
             narrow_steps,

@@ -21,7 +21,7 @@ impl Cell for u32 {}
 #[derive(Debug)]
 pub(super) struct Trie<C, const WIDE: usize, const NARROW: usize> {
     root: Vec<C>,
-    wide: [Vec<[C; 256]>; WIDE],
+    wide: Vec<[C; 256]>,
     narrow: Vec<[C; 16]>,
 }
 
@@ -52,27 +52,21 @@ impl<C: Cell, const WIDE: usize, const NARROW: usize> FindClass<u32> for Trie<C,
     fn build(line: &Line<u32>) -> Option<Self> {
         if line.runs.len() <= 1 {
             // What is not there is class 0: the only one.
-            let wide = std::array::from_fn(|_| vec![]);
-            return Some(Self { root: vec![], wide, narrow: vec![] });
+            return Some(Self { root: vec![], wide: vec![], narrow: vec![] });
         }
         let root = usize::try_from(line.last >> Self::BELOW_ROOT).ok()? + 1;
         let plan = Plan { base: 0, root, wide: WIDE, narrow: NARROW, floor: 0 };
-        let Blocks { root, mut wide, narrow, .. } = Blocks::build(line, plan).fitting::<C>()?;
-        let mut wide = wide.iter_mut();
-        Some(Self {
-            root: shrink(&root),
-            wide: std::array::from_fn(|_| wide.next().map_or(vec![], |cells| in_blocks(cells))),
-            narrow: in_blocks(&narrow),
-        })
+        let Blocks { root, wide, narrow, .. } = Blocks::build(line, plan).fitting::<C>()?;
+        Some(Self { root: shrink(&root), wide: in_blocks(&wide), narrow: in_blocks(&narrow) })
     }
 
     #[inline]
     fn find(&self, value: u32) -> u32 {
         let mut shift = Self::BELOW_ROOT;
         let mut at = self.root.get((value >> shift) as usize).map_or(0, |&cell| cell.into());
-        for level in &self.wide {
+        for _ in 0..WIDE {
             shift -= 8;
-            at = step(level, at, value >> shift);
+            at = step(&self.wide, at, value >> shift);
         }
         for _ in 0..NARROW {
             shift -= 4;
@@ -82,9 +76,8 @@ impl<C: Cell, const WIDE: usize, const NARROW: usize> FindClass<u32> for Trie<C,
     }
 
     fn bytes(&self) -> usize {
-        let wide = self.wide.iter().map(|level| size_of_val(level.as_slice()));
         size_of_val(self.root.as_slice())
-            + wide.sum::<usize>()
+            + size_of_val(self.wide.as_slice())
             + size_of_val(self.narrow.as_slice())
     }
 }
