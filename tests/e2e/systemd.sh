@@ -6,6 +6,7 @@
 # The container's root is an overlay over this machine's own one, its network a namespace made here: nothing outside
 # is changed, and everything is removed at the end. `register=no` and `nsenter` stand for machined and machinectl.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 package=$(readlink -f "${1:?usage: systemd.sh PACKAGE.deb}")
 work=$(mktemp -d -t nsgwatch-e2e.XXXXXX)
 id=${work##*.}
@@ -55,17 +56,7 @@ captures() {
     within 5 eval "[ \"\$(captured)\" -ge $((before + 5)) ]"
 }
 records_have() { records | says "$1"; }
-# What agents that ended by themselves have counted: frames, and events of flows. Says how many of them there were.
-summaries_balance() { # least number of them
-    journal | python3 -c '
-import json, sys
-found = [json.loads(line) for line in sys.stdin if line.startswith("{") and "kernel_packets" in line]
-for it in found:
-    assert it["kernel_packets"] == it["parsed"] + it["skipped"] + it["kernel_drops"], it
-    assert it["records_written"] + it["records_lost"] == 2 * it["flows"] + it["gaps"], it
-print(len(found), "summaries")
-sys.exit(len(found) < int(sys.argv[1]))' "$1"
-}
+summaries_balance() { journal | python3 "$here/balance.py" "$1"; } # least number of summaries
 # Of the inheritable ones the unit's system call filter lets nobody take anything away; they are worth nothing to a
 # process that gains nothing from any program.
 threads_with_capabilities() {
