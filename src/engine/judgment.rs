@@ -30,6 +30,13 @@ impl Judgment {
         self.access != Access::Allow
     }
 
+    /// Says whether the flow need not be judged again now that this generation of the policy is in force: it was judged by
+    /// it, or was allowed where the policy leaves such flows alone.
+    #[inline]
+    pub(super) fn holds(&self, generation: u32, judge_allowed_again: bool) -> bool {
+        self.generation == generation || !(self.is_denial() || judge_allowed_again)
+    }
+
     pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
         self.access == other.access && self.rule == other.rule
     }

@@ -40,6 +40,7 @@ pub use crate::flow_table::{Timeouts, Traffic};
 use self::fragments::FragmentTable;
 use self::hits::HitCounters;
 use self::judgment::{Judgment, own_end, record_of};
+use self::tracking::Arrival;
 use crate::classifier::Policy;
 use crate::flow::{Direction, Timestamp};
 use crate::flow_table::FlowTable;
@@ -117,7 +118,7 @@ impl Engine {
         events: &mut Vec<Event>,
     ) {
         let located = self.locate(&packet.tuple);
-        self.observe_located(now, direction, packet, &located, events);
+        self.observe_located(&Arrival { now, direction, packet, located: &located }, events);
     }
 
     /// Takes in the packets of one block, in order: the same as [`Self::observe`] for each, but no packet waits for the
@@ -143,10 +144,11 @@ impl Engine {
                     self.table.fetch_traffic(located.hash);
                 }
                 if let Some(at) = step.checked_sub(2 * AHEAD)
-                    && let Some(((now, direction, packet), located)) =
+                    && let Some((&(now, direction, ref packet), located)) =
                         batch.get(at).zip(located.get(at))
                 {
-                    self.observe_located(*now, *direction, packet, located, events);
+                    let arrival = Arrival { now, direction, packet, located };
+                    self.observe_located(&arrival, events);
                 }
             }
         }

@@ -19,21 +19,19 @@ impl Engine {
     }
 
     /// Takes in one packet.
-    pub(super) fn observe_located(
-        &mut self,
-        now: Timestamp,
-        direction: Direction,
-        packet: &Packet,
-        located: &Located,
-        events: &mut Vec<Event>,
-    ) {
+    pub(super) fn observe_located(&mut self, arrival: &Arrival<'_>, events: &mut Vec<Event>) {
+        let &Arrival { now, packet, located, .. } = arrival;
         self.counters.packets += 1;
         self.counters.bytes += u64::from(packet.wire_length);
         match packet.fragment {
-            Fragment::Whole if self.count_known(now, packet, located) => {}
-            Fragment::Whole => _ = self.track(now, direction, packet, located, events),
+            Fragment::Whole => {
+                if let Err(known) = self.count_known(arrival) {
+                    self.track(arrival, known, events);
+                }
+            }
             Fragment::First(id) => {
-                let tuple = self.track(now, direction, packet, located, events);
+                let known = self.table.find(located.hash, &located.key);
+                let tuple = self.track(arrival, known, events);
                 let forgot = self.fragments.remember(now.monotonic_ns, id, tuple);
                 self.counters.fragments.forgotten += u64::from(forgot);
             }
@@ -48,41 +46,39 @@ impl Engine {
         }
     }
 
-    /// Counts the packet and returns `true` in the common case: its flow is known, and what was decided about it can not
-    /// be in question. A short way to what [`Self::track`] would do; a function of its own, because nearly every packet
-    /// takes it and the rest of `track` needs many registers.
+    /// Counts the packet in the common case: its flow is known, and what was decided about it can not be in question. A
+    /// short way to what [`Self::track`] would do; a function of its own, because nearly every packet takes it and the
+    /// rest of `track` needs many registers.
+    ///
+    /// # Errors
+    ///
+    /// The case is another one; where the flow is known, its slot.
     #[inline(never)]
     fn count_known(
         &mut self,
-        now: Timestamp,
-        packet: &Packet,
-        Located { key, sender, hash }: &Located,
-    ) -> bool {
-        if matches!(packet.kind, PacketKind::IcmpError { .. }) {
-            return false;
+        &Arrival { now, packet, located, .. }: &Arrival<'_>,
+    ) -> Result<(), Option<Slot>> {
+        let slot = self.table.find(located.hash, &located.key).ok_or(None)?;
+        let flow = self.table.get(slot).ok_or(None)?;
+        let holds = flow.value.holds(self.generation, self.judge_allowed_again);
+        let asks_for_nothing =
+            !flow.value.is_denial() || located.sender == flow.opening().initiator;
+        let is_error = matches!(packet.kind, PacketKind::IcmpError { .. });
+        if is_error || !holds || !asks_for_nothing || flow.is_closed() {
+            return Err(Some(slot));
         }
-        let Some(slot) = self.table.find(*hash, key) else { return false };
-        let Some(flow) = self.table.get(slot) else { return false };
-        let is_denial = flow.value.is_denial();
-        let still_holds =
-            flow.value.generation == self.generation || !is_denial && !self.judge_allowed_again;
-        let asks_for_nothing = !is_denial || *sender == flow.opening().initiator;
-        let is_plain = still_holds && asks_for_nothing && !flow.is_closed();
-        if is_plain {
-            self.count(now, slot, *sender, packet);
-        }
-        is_plain
+        self.count(now, slot, located.sender, packet);
+        Ok(())
     }
 
-    /// Finds the packet's flow or opens one. Returns the tuple under which the packet was counted.
+    /// Takes in a packet whose flow is known or not. Returns the tuple under which the packet was counted.
     fn track(
         &mut self,
-        now: Timestamp,
-        direction: Direction,
-        packet: &Packet,
-        located: &Located,
+        arrival: &Arrival<'_>,
+        known: Option<Slot>,
         events: &mut Vec<Event>,
     ) -> FiveTuple {
+        let &Arrival { now, packet, located, .. } = arrival;
         if let PacketKind::IcmpError { quoted } = packet.kind {
             // It travels towards the source of the packet it quotes, as a reply would.
             if let Some(reply) = quoted.map(FiveTuple::reversed)
@@ -94,15 +90,14 @@ impl Engine {
             self.counters.icmp_errors.unattached += 1;
         }
         let sender = located.sender;
-        let known = self.table.find(located.hash, &located.key);
-        match known.map(|slot| (slot, self.meet(slot, direction, packet, sender))) {
-            None => self.open(now, direction, packet, located, events),
+        match known.map(|slot| (slot, self.meet(slot, arrival))) {
+            None => self.open(arrival, events),
             Some((slot, Meeting::Belongs)) => self.count(now, slot, sender, packet),
             Some((slot, Meeting::OpensAnother(reason))) => {
                 if let Some(flow) = self.table.remove(slot) {
                     self.end(&flow, reason, events);
                 }
-                self.open(now, direction, packet, located, events);
+                self.open(arrival, events);
             }
             Some((slot, Meeting::JudgedOtherwise(judgment, opened, decision))) => {
                 self.hits.count(opened, decision, now.unix_ns);
@@ -118,16 +113,14 @@ impl Engine {
     fn meet(
         &mut self,
         slot: Slot,
-        direction: Direction,
-        packet: &Packet,
-        sender: Sender,
+        &Arrival { direction, packet, located, .. }: &Arrival<'_>,
     ) -> Meeting {
         let Some(flow) = self.table.get_mut(slot) else { return Meeting::Belongs };
         if flow.is_closed() && is_first_syn(packet.kind) {
             return Meeting::OpensAnother(own_end(flow).unwrap_or(EndReason::Superseded));
         }
-        let is_memory = flow.value.is_denial() || self.judge_allowed_again;
-        let again = (flow.value.generation != self.generation && is_memory).then(|| {
+        let holds = flow.value.holds(self.generation, self.judge_allowed_again);
+        let again = (!holds).then(|| {
             let opened = flow.opening().direction;
             let decision = self.policy.decide(opened, &flow.tuple());
             let verdict = self.policy.verdict(opened, decision);
@@ -137,7 +130,7 @@ impl Engine {
         });
         // The judgment holds a counted reference that other threads share: it is looked at, and not cloned.
         let judgment = again.as_ref().map_or(&flow.value, |(judgment, ..)| judgment);
-        let from_other_side = sender != flow.opening().initiator;
+        let from_other_side = located.sender != flow.opening().initiator;
         let asks_for_its_own =
             judgment.is_denial() && !judgment.reverse_denied && from_other_side && can_open(packet);
         if asks_for_its_own
@@ -165,12 +158,10 @@ impl Engine {
     /// Opens a flow with its first packet.
     fn open(
         &mut self,
-        now: Timestamp,
-        direction: Direction,
-        packet: &Packet,
-        &Located { key, sender, hash }: &Located,
+        &Arrival { now, direction, packet, located }: &Arrival<'_>,
         events: &mut Vec<Event>,
     ) {
+        let &Located { key, sender, hash } = located;
         let opening = opening_of(direction, packet, sender);
         let tuple = key.tuple_from(opening.initiator);
         let decision = self.policy.decide(opening.direction, &tuple);
@@ -243,6 +234,15 @@ pub(super) struct Located {
     key: FlowKey,
     sender: Sender,
     pub(super) hash: FlowHash,
+}
+
+/// A packet as it came, and where its flow is to be looked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival<'a> {
+    pub(super) now: Timestamp,
+    pub(super) direction: Direction,
+    pub(super) packet: &'a Packet,
+    pub(super) located: &'a Located,
 }
 
 /// What a packet means for the flow that it has the key of.
