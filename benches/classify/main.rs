@@ -1,8 +1,8 @@
 //! How fast the classifier answers, beside the linear oracle and beside DPDK's `rte_acl`, on the same rules and packets.
 //!
 //! `cargo bench --bench classify` prints the tables. `-- check` compares five million packets a set with
-//! [`nsgwatch::nsg::evaluate`] instead; `-- quick [SET]` measures shorter, or one set; `-- real` measures only how long a
-//! machine's three layers with published service tags take to compile. `rte_acl` takes part where the environment
+//! [`nsgwatch::nsg::evaluate`] instead; `-- quick [SET]` measures shorter, or one set; `-- growth` measures only what
+//! more prefixes cost, `-- real` how long a machine's three layers with published service tags take to compile. `rte_acl` takes part where the environment
 //! variable `RTE_ACL_DRIVER` names its driver: `benches/classify.sh` builds it and runs everything.
 //!
 //! A figure is the median over many short passes, single calls, nanoseconds a packet. The passes of all engines
@@ -33,8 +33,9 @@ fn main() {
     match arguments.next().as_deref() {
         Some("check") => check::all_sets(),
         Some("real") => real::machine(15),
+        Some("growth") => measure::growth(15),
         Some("quick") => measure::tables(5, arguments.next().as_deref()),
         None => measure::tables(15, None),
-        Some(other) => eprintln!("`{other}` is not check, quick or real"),
+        Some(other) => eprintln!("`{other}` is not check, growth, quick or real"),
     }
 }

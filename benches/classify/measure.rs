@@ -117,7 +117,7 @@ fn one_set(set: &Set, driver: Option<&PathBuf>, passes: usize) -> String {
 }
 
 /// How look-up, build time and memory grow with the number of prefixes: 200 rules that share random prefixes.
-fn growth(passes: usize) {
+pub(crate) fn growth(passes: usize) {
     println!("\nGrowth: 100 rules with random prefixes from /20 to /32\n");
     println!("| prefixes | look-up ns | build ms | KiB |\n|---|---|---|---|");
     for prefixes in [10, 100, 1000, 10_000, 100_000] {

@@ -3,9 +3,12 @@
 //! All words are looked at, whatever is in them: where the first shared bit lies is up to the packet, and a loop that
 //! stops there would be mispredicted.
 
+use std::array;
+
 use wide::i32x8;
 
 use super::packed::WORD;
+use super::sixteen::{self, Sixteen, disjoint};
 
 /// The bits of up to `WORDS` * 64 rules.
 pub(super) trait Lane: Copy + Send + Sync + 'static {
@@ -41,53 +44,76 @@ impl Lane for u64 {
     }
 }
 
-/// Bits of one part of a vector.
+/// Bits of one part of a larger lane.
 const PART: usize = i32::BITS as usize;
-/// Parts of a vector.
-const PARTS: usize = 8;
-
-/// The rules of a large group, in vectors of 256 bits.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Vectors<const COUNT: usize>([i32x8; COUNT]);
-
-impl<const COUNT: usize> Vectors<COUNT> {
-    #[inline]
-    #[expect(clippy::cast_sign_loss, reason = "bits stay bits")]
-    fn part(&self, index: usize) -> u32 {
-        let vector = self.0.get(index / PARTS).map(i32x8::as_array);
-        vector.and_then(|parts| parts.get(index % PARTS)).map_or(0, |&part| part as u32)
-    }
-}
-
-impl<const COUNT: usize> Lane for Vectors<COUNT> {
-    const WORDS: usize = COUNT * PARTS * PART / WORD;
+/// The rules of a group of middle size.
+impl Lane for i32x8 {
+    const WORDS: usize = 4;
 
     fn new(word: impl Fn(usize) -> u64) -> Self {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_possible_wrap,
-            reason = "bits stay bits"
-        )]
-        let part = |index: usize| (word(index / 2) >> (index % 2 * PART)) as u32 as i32;
-        Self(std::array::from_fn(|vector| {
-            i32x8::new(std::array::from_fn(|index| part(vector * PARTS + index)))
-        }))
+        Self::new(array::from_fn(|index| part(&word, index)))
     }
 
     fn word(&self, index: usize) -> u64 {
-        u64::from(self.part(2 * index)) | u64::from(self.part(2 * index + 1)) << PART
+        let part = |index: usize| self.as_array().get(index).copied().unwrap_or(0);
+        whole(part(2 * index), part(2 * index + 1))
     }
 
     #[inline]
     fn first_bit<const N: usize>(lanes: [&Self; N]) -> Option<usize> {
-        let mut empty = 0u32;
-        for vector in 0..COUNT {
-            let vectors = lanes.into_iter().filter_map(|lane| lane.0.get(vector));
-            let shared = vectors.fold(i32x8::splat(-1), |shared, &vector| shared & vector);
-            empty |= shared.simd_eq(i32x8::ZERO).to_bitmask() << (vector * PARTS);
+        let mut shared = Self::splat(-1);
+        for lane in lanes {
+            shared &= *lane;
         }
-        let first = (!empty).trailing_zeros() as usize;
-        let shared = lanes.into_iter().fold(u32::MAX, |shared, lane| shared & lane.part(first));
-        (first < COUNT * PARTS).then(|| first * PART + shared.trailing_zeros() as usize)
+        let first = (!shared.simd_eq(Self::ZERO).to_bitmask()).trailing_zeros() as usize;
+        let part = shared.as_array().get(first)?;
+        Some(first * PART + part.trailing_zeros() as usize)
     }
+}
+
+/// The rules of a large group, in lines of the processor's cache.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Long([Sixteen; 2]);
+
+impl Lane for Long {
+    const WORDS: usize = 2 * sixteen::LEN * PART / WORD;
+
+    fn new(word: impl Fn(usize) -> u64) -> Self {
+        Self(array::from_fn(|line| {
+            array::from_fn(|index| part(&word, line * sixteen::LEN + index))
+        }))
+    }
+
+    fn word(&self, index: usize) -> u64 {
+        let part = |index: usize| self.0.as_flattened().get(index).copied().unwrap_or(0);
+        whole(part(2 * index), part(2 * index + 1))
+    }
+
+    #[inline]
+    fn first_bit<const N: usize>(lanes: [&Self; N]) -> Option<usize> {
+        let upper = disjoint(lanes.map(|Self([upper, _])| upper));
+        let lower = disjoint(lanes.map(|Self([_, lower])| lower));
+        let first = (!(upper | lower << sixteen::LEN)).trailing_zeros() as usize;
+        let mut shared = -1;
+        for lane in lanes {
+            shared &= lane.0.as_flattened().get(first)?;
+        }
+        Some(first * PART + shared.trailing_zeros() as usize)
+    }
+}
+
+/// Returns one part of the words.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "bits stay bits, and the other half is another part"
+)]
+fn part(word: impl Fn(usize) -> u64, index: usize) -> i32 {
+    (word(index / 2) >> (index % 2 * PART)) as u32 as i32
+}
+
+/// Puts a word together.
+fn whole(low: i32, high: i32) -> u64 {
+    u64::from(low.cast_unsigned()) | u64::from(high.cast_unsigned()) << PART
 }

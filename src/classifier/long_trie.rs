@@ -121,7 +121,11 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
         })
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: a call would pass what it finds through memory"
+    )]
+    #[inline(always)]
     fn find(&self, address: u128) -> u32 {
         let Span { prefix, mask, outside, shift, .. } = self.span;
         let upper = upper_half(address);

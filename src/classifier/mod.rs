@@ -25,11 +25,11 @@
 //! - `line`: a line of values (addresses, ports), cut into runs of one class; `sweep`: cuts it.
 //! - `packed`: collects the distinct rows; guards against more classes than memory can hold.
 //! - `blocks`: builds the tables that find a value's class; `trie`, for IPv4 addresses and ports, and `long_trie`, for
-//!   IPv6 addresses, read them in a fixed number of loads; `tries` chooses their form.
+//!   IPv6 addresses, read them in a fixed number of loads; `cuts` counts instead; `tries` chooses their form.
 //! - `addresses`, `services`: the lines of source and destination; of (protocol, destination port), of source ports.
 //! - `dimensions`: what there is once for each of them.
 //! - `layers`: which bits belong to which group, and how the groups speak in turn.
-//! - `lane`: one layer's part of a row; `rows`: the AND, as straight-line code of a fixed width.
+//! - `sixteen`: sixteen numbers looked at at once; `lane`: one layer's part of a row; `rows`: the AND, as straight-line code of a fixed width.
 //! - `table`: all of it together, for one direction.
 //! - `region`: how far around a packet the answer stays the same.
 //! - `packet_set`: every verdict that some packet of a set gets.
@@ -37,6 +37,7 @@
 
 mod addresses;
 mod blocks;
+mod cuts;
 mod dimensions;
 mod explain;
 mod lane;
@@ -48,6 +49,7 @@ mod packet_set;
 mod region;
 mod rows;
 mod services;
+mod sixteen;
 mod sweep;
 mod table;
 mod trie;

@@ -86,7 +86,11 @@ impl<L: Lane, const LAYERS: usize> Rows for FlatRows<L, LAYERS> {
         self.all().into_iter().map(|rows| size_of_val(rows.as_slice())).sum()
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: a call would pass what it finds through memory"
+    )]
+    #[inline(always)]
     fn decide(&self, classes: &Classes, layers: &Layers) -> Decision {
         let source = self.source(classes.source.family).get(classes.source.class as usize);
         let destination =
@@ -97,23 +101,23 @@ impl<L: Lane, const LAYERS: usize> Rows for FlatRows<L, LAYERS> {
         else {
             return Decision::NO_GROUP;
         };
-        let bits = |layer, bit: Option<usize>| bit.map(|bit| layer * L::WORDS * WORD + bit);
-        let lanes = source.iter().zip(destination).zip(service).enumerate();
-        match classes.source_port.and_then(|class| self.source_port.get(class as usize)) {
-            None => lanes.fold(
-                Decision::NO_GROUP,
-                |decision, (layer, ((source, destination), service))| {
-                    layers.then(decision, bits(layer, L::first_bit([source, destination, service])))
-                },
-            ),
-            Some(port) => lanes.zip(port).fold(
-                Decision::NO_GROUP,
-                |decision, ((layer, ((source, destination), service)), port)| {
-                    let bit = L::first_bit([source, destination, service, port]);
-                    layers.then(decision, bits(layer, bit))
-                },
-            ),
+        let source_port =
+            classes.source_port.and_then(|class| self.source_port.get(class as usize));
+        let mut decision = Decision::NO_GROUP;
+        // A loop over numbers: through chained iterators the rows would go by way of memory.
+        for layer in 0..LAYERS {
+            let (Some(source), Some(destination), Some(service)) =
+                (source.get(layer), destination.get(layer), service.get(layer))
+            else {
+                break;
+            };
+            let bit = match source_port.and_then(|row| row.get(layer)) {
+                None => L::first_bit([source, destination, service]),
+                Some(port) => L::first_bit([source, destination, service, port]),
+            };
+            decision = layers.then(decision, bit.map(|bit| layer * L::WORDS * WORD + bit));
         }
+        decision
     }
 }
 

@@ -8,10 +8,12 @@
 
 use std::net::IpAddr;
 
+use wide::i32x8;
+
 use super::addresses::AddressLists;
 use super::dimensions::Dimensions;
 use super::explain::FieldsMet;
-use super::lane::Vectors;
+use super::lane::Long;
 use super::layers::Layers;
 use super::line::Lines;
 use super::packed::{PackedRows, RowCollector, WORD};
@@ -104,14 +106,14 @@ fn choose_rows(
     match (parts.layers.count(), parts.layers.lane_words()) {
         _ if bytes > flat_bytes => choose_tries(parts, lines, rows),
         (0 | 1, 1) => choose_tries(parts, lines, flatten::<u64, 1>(&rows)),
-        (1, 4) => choose_tries(parts, lines, flatten::<Vectors<1>, 1>(&rows)),
-        (1, 16) => choose_tries(parts, lines, flatten::<Vectors<4>, 1>(&rows)),
+        (1, 4) => choose_tries(parts, lines, flatten::<i32x8, 1>(&rows)),
+        (1, 16) => choose_tries(parts, lines, flatten::<Long, 1>(&rows)),
         (2, 1) => choose_tries(parts, lines, flatten::<u64, 2>(&rows)),
-        (2, 4) => choose_tries(parts, lines, flatten::<Vectors<1>, 2>(&rows)),
-        (2, 16) => choose_tries(parts, lines, flatten::<Vectors<4>, 2>(&rows)),
+        (2, 4) => choose_tries(parts, lines, flatten::<i32x8, 2>(&rows)),
+        (2, 16) => choose_tries(parts, lines, flatten::<Long, 2>(&rows)),
         (3, 1) => choose_tries(parts, lines, flatten::<u64, 3>(&rows)),
-        (3, 4) => choose_tries(parts, lines, flatten::<Vectors<1>, 3>(&rows)),
-        (3, 16) => choose_tries(parts, lines, flatten::<Vectors<4>, 3>(&rows)),
+        (3, 4) => choose_tries(parts, lines, flatten::<i32x8, 3>(&rows)),
+        (3, 16) => choose_tries(parts, lines, flatten::<Long, 3>(&rows)),
         _ => choose_tries(parts, lines, rows),
     }
 }
@@ -123,6 +125,7 @@ fn choose_tries<R: Rows + Send + Sync + 'static>(
 ) -> Result<Box<dyn Table>, CompileError> {
     Ok(match Form::build(lines).ok_or(CompileError::TooLarge { budget: MEMORY_BUDGET })? {
         Form::Small(tries) => Box::new(Compiled { parts, tries, rows }),
+        Form::Scattered(tries) => Box::new(Compiled { parts, tries, rows }),
         Form::Deep(tries) => Box::new(Compiled { parts, tries, rows }),
         Form::Vast(tries) => Box::new(Compiled { parts, tries, rows }),
     })
@@ -163,7 +166,11 @@ where
         }
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: a call would pass what it finds through memory"
+    )]
+    #[inline(always)]
     fn decide_on(
         &self,
         source: AddressClass,

@@ -1,10 +1,11 @@
 //! The tries of one direction, in the form that suits how finely the rules cut the lines.
 //!
-//! A few wide steps are fast while their blocks fit the processor's caches; many narrow ones take less memory. The
-//! form is chosen once, by what it would take.
+//! A few wide steps are fast while their blocks fit the processor's caches; many narrow ones take less memory, and cuts
+//! that are counted the least. The form is chosen once, by what it would take.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::cuts::Cuts;
 use super::dimensions::Family;
 use super::line::{Line, Lines};
 use super::long_trie::LongTrie;
@@ -39,17 +40,15 @@ pub(super) struct Side<V4, V6> {
     v6: V6,
 }
 
-/// Four steps of 8 bits for an IPv4 address, two for a port.
+/// For few prefixes: four steps of 8 bits for an address, two for a port.
 type SmallV4 = Trie<u16, 3, 0>;
-/// 12 bits, and five times 4.
-type DeepV4<C> = Trie<C, 0, 5>;
-
-/// For few prefixes: all of it stays in the nearest caches.
 pub(super) type Small = Tries<SmallV4, LongTrie<u16>, Trie<u16, 1, 0>>;
-/// For thousands of prefixes.
-pub(super) type Deep = Tries<DeepV4<u16>, LongTrie<u16>, Trie<u16, 1, 0>>;
-/// For more blocks than 16 bits can number.
-pub(super) type Vast = Tries<DeepV4<u32>, LongTrie<u32>, Trie<u32, 0, 2>>;
+/// For prefixes that lie apart: counted in one step.
+pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Trie<u16, 1, 0>>;
+/// For thousands of prefixes side by side: 12 bits, and five times 4.
+pub(super) type Deep = Tries<Trie<u16, 0, 5>, LongTrie<u16>, Trie<u16, 1, 0>>;
+/// For more of them than 16 bits can number: a further step counts sixteen times as many, so four are enough for all.
+pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<u32>, Trie<u32, 0, 2>>;
 
 /// The small form may take so many bytes for IPv4 addresses.
 const SMALL_BYTES: usize = 256 << 10;
@@ -57,6 +56,7 @@ const SMALL_BYTES: usize = 256 << 10;
 /// The tries of one direction, in one of the forms.
 pub(super) enum Form {
     Small(Small),
+    Scattered(Scattered),
     Deep(Deep),
     Vast(Vast),
 }
@@ -64,14 +64,18 @@ pub(super) enum Form {
 impl Form {
     /// Builds the form that suits the lines; `None` where they are cut into more blocks than can be numbered.
     pub(super) fn build(lines: &Lines) -> Option<Self> {
-        let bytes =
-            SmallV4::most_bytes(&lines.source_v4) + SmallV4::most_bytes(&lines.destination_v4);
-        if bytes <= SMALL_BYTES
+        let sides = [&lines.source_v4, &lines.destination_v4];
+        if sides.map(SmallV4::most_bytes).into_iter().sum::<usize>() <= SMALL_BYTES
             && let Some(small) = Small::build(lines)
         {
             return Some(Self::Small(small));
         }
-        Deep::build(lines).map(Self::Deep).or_else(|| Vast::build(lines).map(Self::Vast))
+        if sides.into_iter().any(|line| line.runs.len() > usize::from(u16::MAX)) {
+            return Vast::build(lines).map(Self::Vast);
+        }
+        None.or_else(|| Scattered::build(lines).map(Self::Scattered))
+            .or_else(|| Deep::build(lines).map(Self::Deep))
+            .or_else(|| Vast::build(lines).map(Self::Vast))
     }
 }
 
