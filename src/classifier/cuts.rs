@@ -84,8 +84,7 @@ fn kept(cuts: &[u32], following: usize) -> impl Iterator<Item = u32> {
     cuts.iter().skip(every - 1).step_by(every).copied()
 }
 
-/// Returns cuts as vectors compare them, filled up to so many whole groups more than they are: what is behind the last
-/// cut is of its class.
+/// Returns cuts as vectors compare them, filled up to so many whole groups more than they are.
 fn filled(cuts: impl Iterator<Item = u32>, more: usize) -> Vec<i32> {
     let mut cuts: Vec<i32> = cuts.map(signed).collect();
     cuts.resize((cuts.len() / sixteen::LEN + more) * sixteen::LEN, i32::MAX);
@@ -115,9 +114,7 @@ impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
             let cuts = filled(kept(&cuts, following), 1);
             groups.extend(cuts.as_chunks().0.iter().copied().map(Group));
         }
-        let mut classes: Vec<u32> = line.runs.iter().map(|run| run.1).collect();
-        let last = classes.last().copied().unwrap_or(0);
-        classes.resize((cuts.len() / sixteen::LEN + 2) * sixteen::LEN, last);
+        let classes: Vec<u32> = line.runs.iter().map(|run| run.1).collect();
         Some(Self {
             plan,
             root: shrink(&plan.root(&cuts)),
@@ -139,7 +136,9 @@ impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
             let more = self.groups.get(begin + at).map_or(0, |group| count(&group.0, key));
             at = at * sixteen::LEN + more;
         }
-        self.classes.get(at).map_or(0, |&class| class.into())
+        // Only the last address of all counts what fills the last group up: it is of the last class.
+        let class = self.classes.get(at).or_else(|| self.classes.last());
+        class.map_or(0, |&class| class.into())
     }
 
     fn bytes(&self) -> usize {
