@@ -2,8 +2,9 @@
 //!
 //! `cargo bench --bench classify` prints the tables. `-- check` compares five million packets a set with
 //! [`nsgwatch::nsg::evaluate`] instead; `-- quick [SET]` measures shorter, or one set; `-- growth` measures only what
-//! more prefixes cost, `-- real` how long a machine's three layers with published service tags take to compile. `rte_acl` takes part where the environment
-//! variable `RTE_ACL_DRIVER` names its driver: `benches/classify.sh` builds it and runs everything.
+//! more prefixes cost, `-- real` how long a machine's three layers with published service tags take to compile.
+//! `rte_acl` takes part where the environment variable `RTE_ACL_DRIVER` names its driver: `benches/classify.sh` builds it
+//! and runs everything.
 //!
 //! A figure is the median over many short passes, single calls, nanoseconds a packet. The passes of all engines
 //! alternate, so that a busy machine is busy for all of them; ratios come from such passes only.

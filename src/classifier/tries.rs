@@ -73,7 +73,8 @@ impl Form {
         if sides.into_iter().any(|line| line.runs.len() > usize::from(u16::MAX)) {
             return Vast::build(lines).map(Self::Vast);
         }
-        None.or_else(|| Scattered::build(lines).map(Self::Scattered))
+        Scattered::build(lines)
+            .map(Self::Scattered)
             .or_else(|| Deep::build(lines).map(Self::Deep))
             .or_else(|| Vast::build(lines).map(Self::Vast))
     }
@@ -87,9 +88,12 @@ where
 {
     /// Builds the tries of the lines; `None` where this form can not hold them.
     pub(super) fn build(lines: &Lines) -> Option<Self> {
+        // IPv4 first: it is there that a form does not suit, and the rest would have been built in vain.
+        let (source_v4, destination_v4) =
+            (V4::build(&lines.source_v4)?, V4::build(&lines.destination_v4)?);
         Some(Self {
-            source: Side::build(&lines.source_v4, &lines.source_v6)?,
-            destination: Side::build(&lines.destination_v4, &lines.destination_v6)?,
+            source: Side { v4: source_v4, v6: V6::build(&lines.source_v6)? },
+            destination: Side { v4: destination_v4, v6: V6::build(&lines.destination_v6)? },
             service: P::build(&lines.service)?,
             source_port: P::build(&lines.source_port)?,
         })
@@ -105,10 +109,6 @@ where
 }
 
 impl<V4: FindClass<u32>, V6: FindClass<u128>> Side<V4, V6> {
-    fn build(v4: &Line<u32>, v6: &Line<u128>) -> Option<Self> {
-        Some(Self { v4: V4::build(v4)?, v6: V6::build(v6)? })
-    }
-
     /// Returns the class of an IPv4 address.
     #[inline]
     pub(super) fn v4(&self, address: Ipv4Addr) -> AddressClass {
