@@ -45,8 +45,8 @@ type SmallV4 = Trie<u16, 3, 0>;
 pub(super) type Small = Tries<SmallV4, LongTrie<u16>, Trie<u16, 1, 0>>;
 /// For prefixes that lie apart: counted in one step.
 pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Trie<u16, 1, 0>>;
-/// For thousands of prefixes side by side: 12 bits, and five times 4.
-pub(super) type Deep = Tries<Trie<u16, 0, 5>, LongTrie<u16>, Trie<u16, 1, 0>>;
+/// For thousands of prefixes side by side: 16 bits, and four times 4.
+pub(super) type Deep = Tries<Trie<u16, 0, 4>, LongTrie<u16>, Trie<u16, 1, 0>>;
 /// For more of them than 16 bits can number: a further step counts sixteen times as many, so four are enough for all.
 pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<u32>, Trie<u32, 0, 2>>;
 
