@@ -1,8 +1,9 @@
 //! How fast the classifier answers, beside the linear oracle and beside DPDK's `rte_acl`, on the same rules and packets.
 //!
-//! `cargo bench --bench classify` prints the tables. `-- check` compares five million packets a set with
-//! [`nsgwatch::nsg::evaluate`] instead; `-- quick [SET]` measures shorter, or one set; `-- growth` measures only what
-//! more prefixes cost, `-- real` how long a machine's three layers with published service tags take to compile.
+//! `cargo bench --bench classify` prints the tables. `-- check [SET]` compares five million packets a set with
+//! [`nsgwatch::nsg::evaluate`] instead, for all sets or one; `-- quick [SET]` measures shorter, or one set; `-- growth`
+//! measures only what more prefixes cost, `-- real` how long a machine's three layers with published service tags take
+//! to compile.
 //! `rte_acl` takes part where the environment variable `RTE_ACL_DRIVER` names its driver: `benches/classify.sh` builds it
 //! and runs everything.
 //!
@@ -32,7 +33,7 @@ mod traces;
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     match arguments.next().as_deref() {
-        Some("check") => check::all_sets(),
+        Some("check") => check::sets(arguments.next().as_deref()),
         Some("real") => real::machine(15),
         Some("growth") => measure::growth(15),
         Some("quick") => measure::tables(5, arguments.next().as_deref()),
