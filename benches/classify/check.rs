@@ -4,7 +4,7 @@ use nsgwatch::classifier::Policy;
 use nsgwatch::flow::{Direction, FiveTuple};
 use nsgwatch::nsg::{AppliedRules, evaluate};
 
-use crate::sets::{Family, SETS};
+use crate::sets::{Family, named};
 use crate::traces::Boxes;
 
 /// Packets of each of the three kinds, for each family.
@@ -12,7 +12,7 @@ const PACKETS: usize = 850_000;
 
 /// Compares all sets, or those with this in their names, in both families; ends the program where an answer differs.
 pub(crate) fn sets(only: Option<&str>) {
-    for set in SETS.iter().filter(|set| only.is_none_or(|only| set.name.contains(only))) {
+    for set in named(only) {
         let mut compared = 0;
         for family in [Family::V4, Family::V6] {
             let rules = (set.make)(family);

@@ -15,7 +15,7 @@ use nsgwatch::nsg::{
 use crate::random::Random;
 use crate::real;
 use crate::rte_acl::RteAcl;
-use crate::sets::{Family, SETS, Set};
+use crate::sets::{Family, SETS, Set, named};
 use crate::traces::{Boxes, Packet, PacketV4, PacketV6};
 
 const TRACES: [&str; 3] = ["uniform", "zipf", "miss"];
@@ -38,7 +38,7 @@ pub(crate) fn tables(passes: usize, only: Option<&str>) {
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     let mut loads = Vec::new();
-    for set in SETS.iter().filter(|set| only.is_none_or(|only| set.name.contains(only))) {
+    for set in named(only) {
         loads.push(one_set(set, driver.as_ref().filter(|_| set.acl), passes));
     }
     println!("\nBuild and memory of one direction (median of {passes} builds)\n");

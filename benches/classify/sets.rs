@@ -58,6 +58,14 @@ pub(crate) const SETS: [Set; 6] = [
     Set { name: "tags 10k-50k + Internet", make: |family| tags(family, 1), acl: false },
 ];
 
+/// Returns the sets with this in their names, or all of them; stops where no set has it.
+pub(crate) fn named(part: Option<&str>) -> Vec<&'static Set> {
+    let sets: Vec<_> =
+        SETS.iter().filter(|set| part.is_none_or(|part| set.name.contains(part))).collect();
+    assert!(!sets.is_empty(), "no set has `{}` in its name", part.unwrap_or_default());
+    sets
+}
+
 /// Address blocks in which the prefixes of tags lie, as base and length.
 const CLOUD: [(u32, u8); 10] = [
     (0x1400_0000, 8),
