@@ -4,6 +4,7 @@
 //! form that suits it.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -17,19 +18,18 @@ pub(super) type Tail<P> = Box<[Run<P>]>;
 ///
 /// A look-up takes every step, whatever it finds, and never asks whether it has arrived. So a cell that stands for
 /// values of one class leads to a block that leads to that class whatever the rest of the value: in the wide levels one
-/// for each class and level that need it; of the narrow blocks **the first are the classes themselves**: block c holds c
-/// in every cell. The levels of one width share their blocks: what a cell means is up to the step that reads it.
+/// for each class and level that need it; of the narrow blocks **those with the numbers of classes are the classes
+/// themselves**: block c holds c in every cell. The levels of one width share their blocks: what a cell means is up to
+/// the step that reads it.
 #[derive(Debug)]
 pub(super) struct Blocks<P> {
     /// Cells of the root: block numbers of the first level.
     pub(super) root: Vec<u32>,
-    /// Blocks of 256 cells, for all wide steps.
+    /// Blocks of 256 cells, for all wide steps; the first ones are left for the root where the plan says so.
     pub(super) wide: Vec<u32>,
     /// Blocks of 16 cells, for all narrow steps.
     pub(super) narrow: Vec<u32>,
-    /// Numbers below this one are classes when the last step is taken, the others those of tails.
-    pub(super) classes: u32,
-    /// The number of the first tail.
+    /// The number of the first tail: when the last step is taken, smaller ones are classes.
     pub(super) first_tail: u32,
     /// The runs within cells of the last step that are of more than one class.
     pub(super) tails: Vec<Tail<P>>,
@@ -42,6 +42,8 @@ pub(super) struct Plan<P> {
     pub(super) base: P,
     /// The cells of the root.
     pub(super) root: usize,
+    /// How many wide blocks are left for the root.
+    pub(super) root_blocks: u32,
     /// How many steps of 8 bits there are below the root.
     pub(super) wide: usize,
     /// How many steps of 4 bits there are below those.
@@ -69,13 +71,11 @@ impl<P> Plan<P> {
 impl<P: Position> Blocks<P> {
     /// Cuts the line as planned.
     pub(super) fn build(line: &Line<P>, plan: Plan<P>) -> Self {
-        let classes = line.classes;
-        let mut narrow = Level::new(4);
-        if plan.narrow > 0 {
-            (0..classes).for_each(|class| _ = narrow.push([class; 16]));
-        }
-        let wide = Level::new(8);
-        let whole_blocks = vec![0; classes as usize * plan.wide];
+        let classes = line.classes.clone();
+        let narrow =
+            if plan.narrow > 0 { Level::new(4, classes.clone()) } else { Level::new(4, 0..0) };
+        let wide = Level::new(8, 0..plan.root_blocks);
+        let whole_blocks = vec![0; classes.len() * plan.wide];
         let mut builder = Builder { plan, classes, wide, narrow, whole_blocks, tails: Vec::new() };
         let mut root = vec![0; plan.root];
         builder.fill(0, &mut root, &line.runs, plan.base, plan.root_shift());
@@ -93,31 +93,52 @@ impl<P: Position> Blocks<P> {
 struct Level {
     bits: u32,
     cells: Vec<u32>,
-    /// The number of each block, found by its cells.
+    /// The blocks that are there from the start: each holds its own number in every cell.
+    fixed: Range<u32>,
+    /// The number of the next block.
+    next: u32,
+    /// The number of each other block, found by its cells.
     numbers: HashTable<u32>,
 }
 
 impl Level {
-    fn new(bits: u32) -> Self {
-        Self { bits, cells: Vec::new(), numbers: HashTable::new() }
+    fn new(bits: u32, fixed: Range<u32>) -> Self {
+        let cells = (0..fixed.end).flat_map(|number| (0..1u32 << bits).map(move |_| number));
+        let mut level =
+            Self { bits, cells: cells.collect(), fixed, next: 0, numbers: HashTable::new() };
+        level.skip_fixed();
+        level
     }
 
-    fn push(&mut self, block: impl IntoIterator<Item = u32>) -> u32 {
-        let number = self.cells.len() >> self.bits;
-        self.cells.extend(block);
-        u32::try_from(number).unwrap_or(FIRST_TAIL)
+    fn skip_fixed(&mut self) {
+        if self.next == self.fixed.start {
+            self.next = self.fixed.end;
+        }
+    }
+
+    /// Adds a block: in the place that is free below the fixed ones, or behind all.
+    fn push(&mut self, block: &[u32]) -> u32 {
+        let number = self.next;
+        let begin = (number as usize) << self.bits;
+        match self.cells.get_mut(begin..begin + block.len()) {
+            Some(place) => place.copy_from_slice(block),
+            None => self.cells.extend_from_slice(block),
+        }
+        self.next = (number + 1).min(FIRST_TAIL);
+        self.skip_fixed();
+        number
     }
 
     /// Returns the number of the block with these cells.
     fn number(&mut self, block: &[u32]) -> u32 {
-        let Self { bits, cells, numbers } = self;
+        let Self { bits, cells, numbers, .. } = self;
         let hash = hash(block);
         let is_equal = |&number: &u32| block_of(cells, number, *bits) == block;
         if let Some(&number) = numbers.find(hash, is_equal) {
             return number;
         }
-        let number = self.push(block.iter().copied());
-        let Self { bits, cells, numbers } = self;
+        let number = self.push(block);
+        let Self { bits, cells, numbers, .. } = self;
         let hash_again = |&number: &u32| self::hash(block_of(cells, number, *bits));
         numbers.insert_unique(hash, number, hash_again);
         number
@@ -138,7 +159,7 @@ const FIRST_TAIL: u32 = 1 << 31;
 
 struct Builder<P> {
     plan: Plan<P>,
-    classes: u32,
+    classes: Range<u32>,
     wide: Level,
     narrow: Level,
     /// For each wide level the number of each class's own block, plus one; 0 where there is none yet.
@@ -178,12 +199,12 @@ impl<P: Position> Builder<P> {
         if level >= self.plan.wide {
             return class;
         }
-        let place = level * self.classes as usize + class as usize;
+        let place = level * self.classes.len() + (class - self.classes.start) as usize;
         if let Some(known) = self.whole_blocks.get(place).and_then(|number| number.checked_sub(1)) {
             return known;
         }
         let cell = self.whole(level + 1, class);
-        let number = self.wide.push([cell; 256]);
+        let number = self.wide.push(&[cell; 256]);
         if let Some(known) = self.whole_blocks.get_mut(place) {
             *known = number + 1;
         }
@@ -213,12 +234,12 @@ impl<P: Position> Builder<P> {
     /// Numbers the tails behind the blocks, now that it is known how many those are.
     fn finish(self, mut root: Vec<u32>) -> Blocks<P> {
         let (mut wide, mut narrow) = (self.wide.cells, self.narrow.cells);
-        let first_tail = u32::try_from(narrow.len() / 16).unwrap_or(0).max(self.classes);
+        let first_tail = u32::try_from(narrow.len() / 16).unwrap_or(0).max(self.classes.end);
         if !self.tails.is_empty() {
             for cell in wide.iter_mut().chain(&mut narrow).chain(&mut root) {
                 *cell = cell.checked_sub(FIRST_TAIL).map_or(*cell, |tail| first_tail + tail);
             }
         }
-        Blocks { root, wide, narrow, classes: self.classes, first_tail, tails: self.tails }
+        Blocks { root, wide, narrow, first_tail, tails: self.tails }
     }
 }

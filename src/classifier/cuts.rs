@@ -106,7 +106,7 @@ fn count(cuts: &Sixteen, key: i32) -> usize {
 impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
     fn build(line: &Line<u32>) -> Option<Self> {
         let cuts: Vec<u32> = line.runs.iter().skip(1).map(|run| run.0).collect();
-        C::try_from(u32::try_from(cuts.len()).ok()?.max(line.classes)).ok()?;
+        C::try_from(u32::try_from(cuts.len()).ok()?.max(line.classes.end)).ok()?;
         let plan = Plan::of(&cuts, FURTHER)?;
         let (mut steps, mut groups) = ([0; FURTHER], Vec::new());
         for (following, begin) in (0..plan.further).rev().zip(&mut steps) {
@@ -159,7 +159,7 @@ mod tests {
         let cuts: std::collections::BTreeSet<u32> =
             cuts.into_iter().filter(|&cut| cut > 0).collect();
         let runs: Vec<_> = [0].into_iter().chain(cuts).zip(0..).collect();
-        Line { classes: u32::try_from(runs.len()).expect("few"), runs, last: u32::MAX }
+        Line { classes: 0..u32::try_from(runs.len()).expect("few"), runs, last: u32::MAX }
     }
 
     fn agrees<const FURTHER: usize>(line: &Line<u32>, values: impl IntoIterator<Item = u32>) {

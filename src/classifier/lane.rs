@@ -4,8 +4,9 @@
 //! stops there would be mispredicted.
 
 use std::array;
+use std::hint::select_unpredictable;
 
-use wide::i32x8;
+use wide::u64x4;
 
 use super::packed::WORD;
 use super::sixteen::{self, Sixteen, disjoint};
@@ -44,32 +45,36 @@ impl Lane for u64 {
     }
 }
 
-/// Bits of one part of a larger lane.
-const PART: usize = i32::BITS as usize;
 /// The rules of a group of middle size.
-impl Lane for i32x8 {
+impl Lane for u64x4 {
     const WORDS: usize = 4;
 
     fn new(word: impl Fn(usize) -> u64) -> Self {
-        Self::new(array::from_fn(|index| part(&word, index)))
+        Self::new(array::from_fn(word))
     }
 
     fn word(&self, index: usize) -> u64 {
-        let part = |index: usize| self.as_array().get(index).copied().unwrap_or(0);
-        whole(part(2 * index), part(2 * index + 1))
+        self.as_array().get(index).copied().unwrap_or(0)
     }
 
     #[inline]
     fn first_bit<const N: usize>(lanes: [&Self; N]) -> Option<usize> {
-        let mut shared = Self::splat(-1);
+        let mut shared = Self::splat(u64::MAX);
         for lane in lanes {
             shared &= *lane;
         }
-        let first = (!shared.simd_eq(Self::ZERO).to_bitmask()).trailing_zeros() as usize;
-        let part = shared.as_array().get(first)?;
-        Some(first * PART + part.trailing_zeros() as usize)
+        // From the last word to the first, a choice between values each time: the first that is not zero stays.
+        let (mut word, mut place) = (0, 0);
+        for (index, &next) in shared.as_array().iter().enumerate().rev() {
+            word = select_unpredictable(next != 0, next, word);
+            place = select_unpredictable(next != 0, index * WORD, place);
+        }
+        (word != 0).then(|| place + word.trailing_zeros() as usize)
     }
 }
+
+/// Bits of one part of a larger lane.
+const PART: usize = i32::BITS as usize;
 
 /// The rules of a large group, in lines of the processor's cache.
 #[derive(Debug, Clone, Copy)]

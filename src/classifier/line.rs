@@ -1,6 +1,6 @@
 //! A line of values, the address space of one family or the ports, cut into runs of one class.
 
-use std::ops::{Add, Shl, Shr, Sub};
+use std::ops::{Add, Range, Shl, Shr, Sub};
 
 /// A place on a line.
 pub(super) trait Position:
@@ -57,15 +57,28 @@ pub(super) struct Line<P> {
     pub(super) runs: Vec<Run<P>>,
     /// The last value.
     pub(super) last: P,
-    /// How many classes there are.
-    pub(super) classes: u32,
+    /// The numbers of its classes.
+    pub(super) classes: Range<u32>,
+}
+
+impl<P> Line<P> {
+    /// Numbers the classes from here on, in place of zero.
+    pub(super) fn number_from(&mut self, first: u32) {
+        self.classes = self.classes.start + first..self.classes.end + first;
+        self.runs.iter_mut().for_each(|run| run.1 += first);
+    }
+
+    /// Says whether values of different classes are on it.
+    pub(super) fn is_cut(&self) -> bool {
+        self.runs.len() > 1
+    }
 }
 
 impl<P: Position> Line<P> {
     /// Returns how many blocks a trie needs at most below cells that stand for 2^`shift` values each: one for every
     /// cell that is cut, and one for every class that fills a cell.
     pub(super) fn blocks_below(&self, shift: u32) -> usize {
-        let mut fills = vec![false; self.classes as usize];
+        let mut fills = vec![false; self.classes.len()];
         let (mut cuts, mut last_cut) = (0, None);
         for (index, &(begin, class)) in self.runs.iter().enumerate() {
             let cell = begin >> shift;
@@ -75,7 +88,7 @@ impl<P: Position> Line<P> {
             }
             let next = self.runs.get(index + 1).map(|next| next.0 >> shift);
             if next.is_none_or(|next| next > cell + u32::from(is_cut).into())
-                && let Some(fills) = fills.get_mut(class as usize)
+                && let Some(fills) = fills.get_mut((class - self.classes.start) as usize)
             {
                 *fills = true;
             }
@@ -93,5 +106,6 @@ pub(super) struct Lines {
     pub(super) destination_v6: Line<u128>,
     /// Of protocol and destination port together.
     pub(super) service: Line<u32>,
-    pub(super) source_port: Line<u32>,
+    /// `None` where no rule looks at source ports.
+    pub(super) source_port: Option<Line<u32>>,
 }

@@ -27,8 +27,7 @@ pub(super) struct LongTrie<C> {
     /// The blocks of all steps of 4 bits, and how many steps those are.
     narrow: Vec<[C; 16]>,
     narrow_steps: usize,
-    /// Numbers below this one are classes after the last step; those from `first_tail` on are tails.
-    classes: u32,
+    /// After the last step, numbers below this one are classes, the others tails.
     first_tail: u32,
     tails: Vec<Tail<u128>>,
     span: Span,
@@ -99,14 +98,13 @@ impl<C: Cell> LongTrie<C> {
 
 impl<C: Cell> FindClass<u128> for LongTrie<C> {
     fn build(line: &Line<u128>) -> Option<Self> {
-        let is_cut = line.runs.len() > 1;
-        let span = if is_cut { Span::of(line) } else { Span::default() };
-        // Where all is of one class, nothing is looked at: what is not there is class 0.
-        let root = if is_cut { span.root_cells() } else { 0 };
+        let span = Span::of(line);
+        let root = span.root_cells();
         let (wide_steps, narrow_steps) = span.steps::<C>(line);
         let (base, floor) = (u128::from(span.prefix) << 64, 64 + span.floor);
-        let plan = Plan { base, root, wide: wide_steps, narrow: narrow_steps, floor };
-        let Blocks { root, wide, narrow, classes, first_tail, tails } =
+        let plan =
+            Plan { base, root, root_blocks: 0, wide: wide_steps, narrow: narrow_steps, floor };
+        let Blocks { root, wide, narrow, first_tail, tails } =
             Blocks::build(line, plan).fitting::<C>()?;
         Some(Self {
             root: shrink(&root),
@@ -114,7 +112,6 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
             wide_steps,
             narrow: in_blocks(&narrow),
             narrow_steps,
-            classes,
             first_tail,
             tails,
             span,
@@ -142,7 +139,7 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
             at = step(&self.narrow, at, low_bits(below));
         }
         let at = select_unpredictable((upper ^ prefix) & mask == 0, at, outside);
-        if at < self.classes { at } else { self.find_in_tail(at, address) }
+        if at < self.first_tail { at } else { self.find_in_tail(at, address) }
     }
 
     fn bytes(&self) -> usize {

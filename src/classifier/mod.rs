@@ -27,7 +27,6 @@
 //! - `blocks`: builds the tables that find a value's class; `trie`, for IPv4 addresses and ports, and `long_trie`, for
 //!   IPv6 addresses, read them in a fixed number of loads; `cuts` counts instead; `tries` chooses their form.
 //! - `addresses`, `services`: the lines of source and destination; of (protocol, destination port), of source ports.
-//! - `dimensions`: what there is once for each of them.
 //! - `layers`: which bits belong to which group, and how the groups speak in turn.
 //! - `sixteen`: sixteen numbers looked at at once; `lane`: one layer's part of a row; `rows`: the AND, as straight-line code of a fixed width.
 //! - `table`: all of it together, for one direction.
@@ -37,8 +36,9 @@
 
 mod addresses;
 mod blocks;
+mod columns;
 mod cuts;
-mod dimensions;
+mod deep_trie;
 mod explain;
 mod lane;
 mod layers;
@@ -56,6 +56,7 @@ mod trie;
 mod tries;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use explain::{Explanation, FieldsMet, LayerExplanation, RuleExplanation};
@@ -167,7 +168,13 @@ impl Policy {
     /// Says the same as [`Policy::classify`] without naming the rule, which costs more than the look-up.
     #[inline]
     pub fn decide(&self, direction: Direction, tuple: &FiveTuple) -> Decision {
-        self.direction(direction).table.decide(tuple)
+        let table = &self.direction(direction).table;
+        match (tuple.source, tuple.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                table.decide(source, destination, tuple.protocol, tuple.ports)
+            }
+            _ => table.decide_long(tuple),
+        }
     }
 
     /// Names the rule of a decision that this policy made for this direction.

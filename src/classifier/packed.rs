@@ -1,7 +1,8 @@
 //! Rows of bits, one bit a rule, kept in the space that their non-zero words need.
 //!
-//! In come the rows that a sweep meets, equal ones many times; out comes each distinct row once. A row's number is
-//! the class of the values that have it. The guard against class explosion sits here: once the rows take more than
+//! In come the rows that a sweep meets, equal ones many times; out comes each distinct row of a line once. A row's
+//! number is the class of the values that have it; the lines of a direction share one list of rows, and number their
+//! classes one behind the other. The guard against class explosion sits here: once the rows take more than
 //! the budget, collecting ends with an error instead of eating the machine's memory.
 
 use std::hash::BuildHasher;
@@ -9,6 +10,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use super::line::Line;
 use super::{CompileError, MEMORY_BUDGET};
 
 /// Bits of a word.
@@ -24,6 +26,28 @@ pub(super) struct PackedRows {
 }
 
 impl PackedRows {
+    /// Makes the list of no rows; these will have `width` words.
+    pub(super) fn new(width: usize) -> Self {
+        Self { summary_words: width.div_ceil(WORD), ends: Vec::new(), words: Vec::new() }
+    }
+
+    /// Adds the rows of a line that is cut by `cut`, and numbers its classes as the rows are numbered here. The rows of
+    /// the line may take `budget` bytes.
+    pub(super) fn of_line<P>(
+        &mut self,
+        width: usize,
+        budget: usize,
+        cut: impl FnOnce(&mut RowCollector) -> Result<Line<P>, CompileError>,
+    ) -> Result<Line<P>, CompileError> {
+        let mut collector = RowCollector::new(width, budget);
+        let mut line = cut(&mut collector)?;
+        line.number_from(u32::try_from(self.len()).unwrap_or(u32::MAX));
+        let (before, rows) = (self.words.len(), collector.rows);
+        self.words.extend(rows.words);
+        self.ends.extend(rows.ends.into_iter().map(|end| before + end));
+        Ok(line)
+    }
+
     /// Returns how many rows there are.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
@@ -95,9 +119,7 @@ pub(super) struct RowCollector {
 impl RowCollector {
     /// Makes a collector of rows of `width` words which may take `budget` bytes.
     pub(super) fn new(width: usize, budget: usize) -> Self {
-        let summary_words = width.div_ceil(WORD);
-        let rows = PackedRows { summary_words, ends: Vec::new(), words: Vec::new() };
-        Self { rows, numbers: HashTable::new(), packed: Vec::new(), budget }
+        Self { rows: PackedRows::new(width), numbers: HashTable::new(), packed: Vec::new(), budget }
     }
 
     /// Returns the class of the values with this row: a new one where no equal row came before.
@@ -116,11 +138,6 @@ impl RowCollector {
         rows.ends.push(rows.words.len());
         numbers.insert_unique(hash, class, |&class| self::hash(rows.stored(class)));
         Ok(class)
-    }
-
-    /// Returns the rows.
-    pub(super) fn finish(self) -> PackedRows {
-        self.rows
     }
 }
 

@@ -218,7 +218,7 @@ fn v6_address(place: u128) -> IpAddr {
 
 /// Returns the first place within the ranges (sorted, apart) of each class that has one there, in order.
 fn one_of_each<P: Position>(line: &Line<P>, within: &[(P, P)]) -> impl Iterator<Item = P> + use<P> {
-    let mut found = vec![None; line.classes as usize];
+    let mut found = vec![None; line.classes.len()];
     for (index, &(begin, class)) in line.runs.iter().enumerate() {
         let next = line.runs.get(index + 1).map(|next| next.0);
         let range = within.get(within.partition_point(|&(_, last)| last < begin));

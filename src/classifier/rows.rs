@@ -7,23 +7,15 @@
 use std::ops::Range;
 
 use super::Decision;
-use super::dimensions::{Dimensions, Family};
 use super::lane::Lane;
 use super::layers::Layers;
 use super::packed::{PackedRow, PackedRows, WORD};
 
-/// The class of an address among those of its family.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AddressClass {
-    pub(super) family: Family,
-    pub(super) class: u32,
-}
-
-/// The classes of one packet.
+/// The classes of one packet: the numbers of their rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Classes {
-    pub(super) source: AddressClass,
-    pub(super) destination: AddressClass,
+    pub(super) source: u32,
+    pub(super) destination: u32,
     /// Of protocol and destination port together.
     pub(super) service: u32,
     /// `None` where no rule looks at source ports.
@@ -35,55 +27,32 @@ pub(super) trait Rows {
     /// Returns what the layers say of a packet of these classes.
     fn decide(&self, classes: &Classes, layers: &Layers) -> Decision;
 
-    /// Returns one word of one class's row in a dimension.
-    fn word(&self, of: Dimension, class: u32, index: usize) -> u64;
+    /// Returns one word of a class's row.
+    fn word(&self, class: u32, index: usize) -> u64;
 
     /// Returns the bytes in use.
     fn bytes(&self) -> usize;
 }
 
 /// Rows laid out flat: for each class one lane for each of `LAYERS` layers.
-pub(super) type FlatRows<L, const LAYERS: usize> = Dimensions<Vec<[L; LAYERS]>>;
+pub(super) type FlatRows<L, const LAYERS: usize> = Vec<[L; LAYERS]>;
 
 /// Lays packed rows out flat.
-pub(super) fn flatten<L: Lane, const LAYERS: usize>(
-    packed: &Dimensions<PackedRows>,
-) -> FlatRows<L, LAYERS> {
+pub(super) fn flatten<L: Lane, const LAYERS: usize>(packed: &PackedRows) -> FlatRows<L, LAYERS> {
     let flat = |row: PackedRow<'_>| {
         std::array::from_fn(|layer| L::new(|index| row.word(layer * L::WORDS + index)))
     };
-    packed.map(|rows| rows.rows().map(flat).collect())
-}
-
-/// Names one set of rows.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Dimension {
-    Source(Family),
-    Destination(Family),
-    Service,
-    SourcePort,
-}
-
-impl Dimension {
-    fn pick<T>(self, sets: &Dimensions<T>) -> &T {
-        match self {
-            Self::Source(family) => sets.source(family),
-            Self::Destination(family) => sets.destination(family),
-            Self::Service => &sets.service,
-            Self::SourcePort => &sets.source_port,
-        }
-    }
+    packed.rows().map(flat).collect()
 }
 
 impl<L: Lane, const LAYERS: usize> Rows for FlatRows<L, LAYERS> {
-    fn word(&self, of: Dimension, class: u32, index: usize) -> u64 {
-        let rows: &Vec<_> = of.pick(self);
-        let lane = rows.get(class as usize).and_then(|row| row.get(index / L::WORDS));
+    fn word(&self, class: u32, index: usize) -> u64 {
+        let lane = self.get(class as usize).and_then(|row| row.get(index / L::WORDS));
         lane.map_or(0, |lane| lane.word(index % L::WORDS))
     }
 
     fn bytes(&self) -> usize {
-        self.all().into_iter().map(|rows| size_of_val(rows.as_slice())).sum()
+        size_of_val(self.as_slice())
     }
 
     #[expect(
@@ -92,17 +61,17 @@ impl<L: Lane, const LAYERS: usize> Rows for FlatRows<L, LAYERS> {
     )]
     #[inline(always)]
     fn decide(&self, classes: &Classes, layers: &Layers) -> Decision {
-        let source = self.source(classes.source.family).get(classes.source.class as usize);
-        let destination =
-            self.destination(classes.destination.family).get(classes.destination.class as usize);
-        let service = self.service.get(classes.service as usize);
+        let row = |class: u32| self.get(class as usize);
         // What is no class has no rule.
-        let (Some(source), Some(destination), Some(service)) = (source, destination, service)
+        let (Some(source), Some(destination), Some(service)) =
+            (row(classes.source), row(classes.destination), row(classes.service))
         else {
             return Decision::NO_GROUP;
         };
-        let source_port =
-            classes.source_port.and_then(|class| self.source_port.get(class as usize));
+        let source_port = match classes.source_port.map(row) {
+            Some(None) => return Decision::NO_GROUP,
+            looked_at => looked_at.flatten(),
+        };
         let mut decision = Decision::NO_GROUP;
         // A loop over numbers: through chained iterators the rows would go by way of memory.
         for layer in 0..LAYERS {
@@ -121,22 +90,20 @@ impl<L: Lane, const LAYERS: usize> Rows for FlatRows<L, LAYERS> {
     }
 }
 
-impl Rows for Dimensions<PackedRows> {
-    fn word(&self, of: Dimension, class: u32, index: usize) -> u64 {
-        of.pick(self).row(class).word(index)
+impl Rows for PackedRows {
+    fn word(&self, class: u32, index: usize) -> u64 {
+        self.row(class).word(index)
     }
 
     fn bytes(&self) -> usize {
-        self.all().into_iter().map(PackedRows::bytes).sum()
+        Self::bytes(self)
     }
 
     fn decide(&self, classes: &Classes, layers: &Layers) -> Decision {
-        let rows = [
-            Some(self.source(classes.source.family).row(classes.source.class)),
-            Some(self.destination(classes.destination.family).row(classes.destination.class)),
-            Some(self.service.row(classes.service)),
-            classes.source_port.map(|class| self.source_port.row(class)),
-        ];
+        let Classes { source, destination, service, source_port } = *classes;
+        let row = |class| self.row(class);
+        let rows = [Some(source), Some(destination), Some(service), source_port]
+            .map(|class| class.map(row));
         let width = layers.lane_words();
         let lanes = (0..layers.count()).map(|layer| layer * width..(layer + 1) * width);
         lanes.fold(Decision::NO_GROUP, |decision, words| {

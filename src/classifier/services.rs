@@ -26,7 +26,7 @@ pub(super) struct ServiceFields<'a> {
 #[derive(Debug)]
 pub(super) struct Services {
     /// The page of each protocol.
-    pages: Box<[u16; 256]>,
+    pages: [u16; 256],
     plan: Plan,
 }
 
@@ -70,11 +70,6 @@ impl Services {
     fn page(&self, protocol: Protocol) -> u32 {
         self.pages.get(usize::from(protocol.0)).map_or(0, |&page| u32::from(page))
     }
-
-    /// Returns the bytes in use.
-    pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.pages.as_slice())
-    }
 }
 
 fn lists<'a>(ranges: &'a [Vec<(u32, u32)>], bits: &'a [[usize; 1]]) -> Vec<List<'a, u32>> {
@@ -86,8 +81,8 @@ fn lists<'a>(ranges: &'a [Vec<(u32, u32)>], bits: &'a [[usize; 1]]) -> Vec<List<
 }
 
 /// Gives each protocol that a rule names its page; page 0 is for all others.
-fn number_protocols(rules: &[ServiceFields<'_>]) -> (Box<[u16; 256]>, u32) {
-    let mut pages = Box::new([0; 256]);
+fn number_protocols(rules: &[ServiceFields<'_>]) -> ([u16; 256], u32) {
+    let mut pages = [0; 256];
     let mut protocols = 1;
     for rule in rules {
         if let RuleProtocol::Only(protocol) = rule.protocol

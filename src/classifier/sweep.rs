@@ -39,7 +39,7 @@ pub(super) fn sweep<P: Position>(
     }
     push(&mut runs, position, rows.class_of(&open.row)?);
     let classes = runs.iter().map(|run| run.1 + 1).max().unwrap_or(0);
-    Ok(Line { runs, last, classes })
+    Ok(Line { runs, last, classes: 0..classes })
 }
 
 const OPENS: usize = 0;

@@ -6,22 +6,21 @@
 //! Tries and rows come in a few forms, by the size of the rule set. The forms are chosen once, when the table is
 //! made, and are types: a look-up is one call of straight code and never asks again which form it has.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use wide::i32x8;
+use wide::u64x4;
 
 use super::addresses::AddressLists;
-use super::dimensions::Dimensions;
 use super::explain::FieldsMet;
 use super::lane::Long;
 use super::layers::Layers;
 use super::line::Lines;
-use super::packed::{PackedRows, RowCollector, WORD};
-use super::rows::{AddressClass, Classes, Dimension, Rows, flatten};
+use super::packed::{PackedRows, WORD};
+use super::rows::{Classes, Rows, flatten};
 use super::services::{ServiceFields, Services, cut_source_ports, source_port_place};
 use super::tries::{FindClass, Form, Tries};
 use super::{CompileError, Decision, MEMORY_BUDGET};
-use crate::flow::FiveTuple;
+use crate::flow::{FiveTuple, Ports, Protocol};
 use crate::nsg::{AppliedRules, Match, RuleFields};
 
 /// Flat rows of one direction may take this part of the budget; larger ones stay packed.
@@ -29,8 +28,17 @@ const FLAT_SHARE: usize = 4;
 
 /// What can be asked of the rules of one direction.
 pub(super) trait Table: Send + Sync {
-    /// Returns what the rules say of a packet.
-    fn decide(&self, tuple: &FiveTuple) -> Decision;
+    /// Returns what the rules say of a packet of IPv4. The fields come one by one, so that they travel in registers.
+    fn decide(
+        &self,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        protocol: Protocol,
+        ports: Ports,
+    ) -> Decision;
+
+    /// Returns what the rules say of a packet of either family.
+    fn decide_long(&self, tuple: &FiveTuple) -> Decision;
 
     /// Returns which fields of the rule with this bit the packet meets; `may_match` is the rule's second bit, where
     /// it has one.
@@ -65,24 +73,19 @@ pub(super) fn compile(
         });
     }
     let services = Services::new(&fields);
-    let mut collectors = [(); 6].map(|()| RowCollector::new(width, budget));
-    let [source_v4, source_v6, destination_v4, destination_v6, service, source_port] =
-        &mut collectors;
+    let mut rows = PackedRows::new(width);
+    let looks_at_source_ports = fields.iter().any(|rule| !rule.source_ports.is_any());
     let lines = Lines {
-        source_v4: sources.ipv4(source_v4)?,
-        source_v6: sources.ipv6(source_v6)?,
-        destination_v4: destinations.ipv4(destination_v4)?,
-        destination_v6: destinations.ipv6(destination_v6)?,
-        service: services.cut(&fields, width, service)?,
-        source_port: cut_source_ports(&fields, width, source_port)?,
+        source_v4: rows.of_line(width, budget, |rows| sources.ipv4(rows))?,
+        destination_v4: rows.of_line(width, budget, |rows| destinations.ipv4(rows))?,
+        source_v6: rows.of_line(width, budget, |rows| sources.ipv6(rows))?,
+        destination_v6: rows.of_line(width, budget, |rows| destinations.ipv6(rows))?,
+        service: rows.of_line(width, budget, |rows| services.cut(&fields, width, rows))?,
+        source_port: looks_at_source_ports
+            .then(|| rows.of_line(width, budget, |rows| cut_source_ports(&fields, width, rows)))
+            .transpose()?,
     };
-    let [source_v4, source_v6, destination_v4, destination_v6, service, source_port] =
-        collectors.map(RowCollector::finish);
-    let rows =
-        Dimensions { source_v4, source_v6, destination_v4, destination_v6, service, source_port };
-    let any_source_port = fields.iter().all(|rule| rule.source_ports.is_any());
-    let parts = Parts { services, layers, any_source_port };
-    choose_rows(parts, &lines, rows, budget / FLAT_SHARE)
+    choose_rows(Parts { services, layers }, &lines, rows, budget / FLAT_SHARE)
 }
 
 /// What a table holds whatever its form.
@@ -90,29 +93,26 @@ pub(super) fn compile(
 struct Parts {
     services: Services,
     layers: Layers,
-    /// No rule looks at source ports.
-    any_source_port: bool,
 }
 
 /// Lays the rows out flat where there is code for their shape and where that takes at most `flat_bytes`.
 fn choose_rows(
     parts: Parts,
     lines: &Lines,
-    rows: Dimensions<PackedRows>,
+    rows: PackedRows,
     flat_bytes: usize,
 ) -> Result<Box<dyn Table>, CompileError> {
-    let count: usize = rows.all().into_iter().map(PackedRows::len).sum();
-    let bytes = count * parts.layers.width() * size_of::<u64>();
+    let bytes = rows.len() * parts.layers.width() * size_of::<u64>();
     match (parts.layers.count(), parts.layers.lane_words()) {
         _ if bytes > flat_bytes => choose_tries(parts, lines, rows),
         (0 | 1, 1) => choose_tries(parts, lines, flatten::<u64, 1>(&rows)),
-        (1, 4) => choose_tries(parts, lines, flatten::<i32x8, 1>(&rows)),
+        (1, 4) => choose_tries(parts, lines, flatten::<u64x4, 1>(&rows)),
         (1, 16) => choose_tries(parts, lines, flatten::<Long, 1>(&rows)),
         (2, 1) => choose_tries(parts, lines, flatten::<u64, 2>(&rows)),
-        (2, 4) => choose_tries(parts, lines, flatten::<i32x8, 2>(&rows)),
+        (2, 4) => choose_tries(parts, lines, flatten::<u64x4, 2>(&rows)),
         (2, 16) => choose_tries(parts, lines, flatten::<Long, 2>(&rows)),
         (3, 1) => choose_tries(parts, lines, flatten::<u64, 3>(&rows)),
-        (3, 4) => choose_tries(parts, lines, flatten::<i32x8, 3>(&rows)),
+        (3, 4) => choose_tries(parts, lines, flatten::<u64x4, 3>(&rows)),
         (3, 16) => choose_tries(parts, lines, flatten::<Long, 3>(&rows)),
         _ => choose_tries(parts, lines, rows),
     }
@@ -146,26 +146,6 @@ where
     P: FindClass<u32>,
     R: Rows,
 {
-    /// Decides about IPv6. A function of its own, so that the code for IPv4 is straight and loads short addresses only.
-    #[inline(never)]
-    fn decide_long(&self, tuple: &FiveTuple) -> Decision {
-        match (tuple.source, tuple.destination) {
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                let source = self.tries.source.v6(source);
-                let destination = self.tries.destination.v6(destination);
-                self.decide_on(source, destination, tuple)
-            }
-            (source, destination) => {
-                let tries = &self.tries;
-                self.decide_on(
-                    tries.source.either(source),
-                    tries.destination.either(destination),
-                    tuple,
-                )
-            }
-        }
-    }
-
     #[expect(
         clippy::inline_always,
         reason = "measured: a call would pass what it finds through memory"
@@ -173,20 +153,21 @@ where
     #[inline(always)]
     fn decide_on(
         &self,
-        source: AddressClass,
-        destination: AddressClass,
-        tuple: &FiveTuple,
+        (source, destination): (u32, u32),
+        protocol: Protocol,
+        ports: Ports,
     ) -> Decision {
-        let Parts { services, layers, any_source_port } = &self.parts;
-        let place = services.place(tuple.protocol, tuple.ports.destination());
-        let source_port = || self.tries.source_port.find(source_port_place(tuple.ports.source()));
-        let classes = Classes {
-            source,
-            destination,
-            service: self.tries.service.find(place),
-            source_port: (!any_source_port).then(source_port),
-        };
-        self.rows.decide(&classes, layers)
+        let Parts { services, layers } = &self.parts;
+        let place = services.place(protocol, ports.destination());
+        let service = self.tries.service.find(place);
+        let classes = Classes { source, destination, service, source_port: None };
+        match &self.tries.source_port {
+            None => self.rows.decide(&classes, layers),
+            Some(source_port) => {
+                let source_port = Some(source_port.find(source_port_place(ports.source())));
+                self.rows.decide(&Classes { source_port, ..classes }, layers)
+            }
+        }
     }
 }
 
@@ -197,44 +178,45 @@ where
     P: FindClass<u32>,
     R: Rows + Send + Sync,
 {
-    fn decide(&self, tuple: &FiveTuple) -> Decision {
-        match (tuple.source, tuple.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let source = self.tries.source.v4(source);
-                let destination = self.tries.destination.v4(destination);
-                self.decide_on(source, destination, tuple)
-            }
-            _ => self.decide_long(tuple),
-        }
+    fn decide(
+        &self,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        protocol: Protocol,
+        ports: Ports,
+    ) -> Decision {
+        let source = self.tries.source.v4(source);
+        let destination = self.tries.destination.v4(destination);
+        self.decide_on((source, destination), protocol, ports)
+    }
+
+    fn decide_long(&self, tuple: &FiveTuple) -> Decision {
+        let Tries { source, destination, .. } = &self.tries;
+        let addresses = match (tuple.source, tuple.destination) {
+            (IpAddr::V6(from), IpAddr::V6(to)) => (source.v6(from), destination.v6(to)),
+            (from, to) => (source.either(from), destination.either(to)),
+        };
+        self.decide_on(addresses, tuple.protocol, tuple.ports)
     }
 
     fn fields_met(&self, bit: usize, may_match: Option<usize>, tuple: &FiveTuple) -> FieldsMet {
-        let has_bit = |dimension, class, bit| {
-            self.rows.word(dimension, class, bit / WORD) >> (bit % WORD) & 1 == 1
-        };
-        let has = |dimension, class| has_bit(dimension, class, bit);
-        let met = |dimension, class| match may_match {
-            _ if has(dimension, class) => Match::Yes,
-            Some(bit) if has_bit(dimension, class, bit) => Match::Unknown,
+        let has_bit = |class, bit| self.rows.word(class, bit / WORD) >> (bit % WORD) & 1 == 1;
+        let has = |class| has_bit(class, bit);
+        let met = |class| match may_match {
+            _ if has(class) => Match::Yes,
+            Some(bit) if has_bit(class, bit) => Match::Unknown,
             _ => Match::No,
         };
-        let Parts { services, any_source_port, .. } = &self.parts;
-        let place = |place| self.tries.service.find(place);
-        let (source, destination) = (
-            self.tries.source.either(tuple.source),
-            self.tries.destination.either(tuple.destination),
-        );
-        let source_port = source_port_place(tuple.ports.source());
+        let Parts { services, .. } = &self.parts;
+        let Tries { source, destination, service, source_port } = &self.tries;
+        let has_place = |place| has(service.find(place));
+        let source_place = source_port_place(tuple.ports.source());
         FieldsMet {
-            protocol: has(Dimension::Service, place(services.protocol_alone(tuple.protocol))),
-            source: met(Dimension::Source(source.family), source.class),
-            source_port: *any_source_port
-                || has(Dimension::SourcePort, self.tries.source_port.find(source_port)),
-            destination: met(Dimension::Destination(destination.family), destination.class),
-            destination_port: has(
-                Dimension::Service,
-                place(services.port_alone(tuple.ports.destination())),
-            ),
+            protocol: has_place(services.protocol_alone(tuple.protocol)),
+            source: met(source.either(tuple.source)),
+            source_port: source_port.as_ref().is_none_or(|port| has(port.find(source_place))),
+            destination: met(destination.either(tuple.destination)),
+            destination_port: has_place(services.port_alone(tuple.ports.destination())),
         }
     }
 
@@ -243,6 +225,6 @@ where
     }
 
     fn bytes(&self) -> usize {
-        self.parts.services.bytes() + self.tries.bytes() + self.rows.bytes()
+        size_of_val(self) + self.tries.bytes() + self.rows.bytes()
     }
 }

@@ -1,11 +1,9 @@
 //! From an IPv4 address or a port to its class in a fixed number of loads, whatever the value.
 //!
-//! The upper bits of a value index the root; each further group of bits indexes a block of the next level. A cell
-//! holds the number of that block, after the last step the class. Every look-up takes every step: no branch depends on
-//! how deep the answer lies.
-//!
-//! First come wide steps, of 8 bits, then narrow ones, of 4 bits: wide ones are fewer, narrow ones take less memory.
-//! How many there are of each is part of the type, so that a look-up is straight code.
+//! A value is taken 8 bits a step, from the upper bits to the lower ones, and each step's bits index a block of 256
+//! cells: a cell holds the number of the next step's block, after the last step the class. Every look-up takes every
+//! step: no branch depends on how deep the answer lies. The bits above those of all steps, if there are any, number
+//! the first step's block.
 
 use super::blocks::{Blocks, Plan};
 use super::line::Line;
@@ -17,68 +15,61 @@ pub(super) trait Cell: Copy + Default + Into<u32> + TryFrom<u32> + Send + Sync {
 impl Cell for u16 {}
 impl Cell for u32 {}
 
-/// The class of every value on a line, by `WIDE` steps of 8 bits and `NARROW` of 4.
+/// Bits of a step.
+const STEP_BITS: u32 = 8;
+
+/// The class of every value on a line, by so many steps.
 #[derive(Debug)]
-pub(super) struct Trie<C, const WIDE: usize, const NARROW: usize> {
-    root: Vec<C>,
-    wide: Vec<[C; 256]>,
-    narrow: Vec<[C; 16]>,
+pub(super) struct Trie<C, const STEPS: u32> {
+    blocks: Vec<[C; 256]>,
 }
 
-impl<C, const WIDE: usize, const NARROW: usize> Trie<C, WIDE, NARROW> {
-    /// The bits below those of the root.
-    const BELOW_ROOT: u32 = bits_of(WIDE, 8) + bits_of(NARROW, 4);
-
+impl<C, const STEPS: u32> Trie<C, STEPS> {
     /// Returns the bytes that the trie of a line takes at most.
     pub(super) fn most_bytes(line: &Line<u32>) -> usize {
-        let mut shift = Self::BELOW_ROOT;
-        let mut cells = usize::try_from(line.last >> shift).unwrap_or(usize::MAX) + 1;
-        for (bits, steps) in [(8, WIDE), (4, NARROW)] {
-            for _ in 0..steps {
-                cells += line.blocks_below(shift) << bits;
-                shift -= bits;
-            }
-        }
-        cells * size_of::<C>()
+        let blocks = (1..STEPS).map(|steps| line.blocks_below(steps * STEP_BITS)).sum::<usize>();
+        (Self::first_blocks(line.last) + blocks) * size_of::<[C; 256]>()
+    }
+
+    /// Returns how many blocks there are for the first step.
+    fn first_blocks(last: u32) -> usize {
+        above(last, STEPS) as usize + 1
     }
 }
 
-/// Returns the bits of so many steps.
-const fn bits_of(steps: usize, bits: u32) -> u32 {
-    if steps == 0 { 0 } else { bits + bits_of(steps - 1, bits) }
+/// Returns the bits above those of so many steps.
+#[inline]
+fn above(value: u32, steps: u32) -> u32 {
+    value.checked_shr(steps * STEP_BITS).unwrap_or(0)
 }
 
-impl<C: Cell, const WIDE: usize, const NARROW: usize> FindClass<u32> for Trie<C, WIDE, NARROW> {
+impl<C: Cell, const STEPS: u32> FindClass<u32> for Trie<C, STEPS> {
     fn build(line: &Line<u32>) -> Option<Self> {
-        if line.runs.len() <= 1 {
-            // What is not there is class 0: the only one.
-            return Some(Self { root: vec![], wide: vec![], narrow: vec![] });
-        }
-        let root = usize::try_from(line.last >> Self::BELOW_ROOT).ok()? + 1;
-        let plan = Plan { base: 0, root, wide: WIDE, narrow: NARROW, floor: 0 };
-        let Blocks { root, wide, narrow, .. } = Blocks::build(line, plan).fitting::<C>()?;
-        Some(Self { root: shrink(&root), wide: in_blocks(&wide), narrow: in_blocks(&narrow) })
+        let first = Self::first_blocks(line.last);
+        let plan = Plan {
+            base: 0,
+            root: first << STEP_BITS,
+            root_blocks: u32::try_from(first).ok()?,
+            wide: (STEPS - 1) as usize,
+            narrow: 0,
+            floor: 0,
+        };
+        let Blocks { root, mut wide, .. } = Blocks::build(line, plan).fitting::<C>()?;
+        wide.get_mut(..root.len())?.copy_from_slice(&root);
+        Some(Self { blocks: in_blocks(&wide) })
     }
 
     #[inline]
     fn find(&self, value: u32) -> u32 {
-        let mut shift = Self::BELOW_ROOT;
-        let mut at = self.root.get((value >> shift) as usize).map_or(0, |&cell| cell.into());
-        for _ in 0..WIDE {
-            shift -= 8;
-            at = step(&self.wide, at, value >> shift);
-        }
-        for _ in 0..NARROW {
-            shift -= 4;
-            at = step(&self.narrow, at, value >> shift);
+        let mut at = above(value, STEPS);
+        for steps in (0..STEPS).rev() {
+            at = step(&self.blocks, at, above(value, steps));
         }
         at
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(self.root.as_slice())
-            + size_of_val(self.wide.as_slice())
-            + size_of_val(self.narrow.as_slice())
+        size_of_val(self.blocks.as_slice())
     }
 }
 

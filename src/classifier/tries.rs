@@ -5,11 +5,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::columns::Columns;
 use super::cuts::Cuts;
-use super::dimensions::Family;
+use super::deep_trie::DeepTrie;
 use super::line::{Line, Lines};
 use super::long_trie::LongTrie;
-use super::rows::AddressClass;
 use super::trie::Trie;
 
 /// Finds the class of a value.
@@ -20,35 +20,45 @@ pub(super) trait FindClass<V>: Sized + Send + Sync {
     /// Returns the class of a value.
     fn find(&self, value: V) -> u32;
 
-    /// Returns the bytes in use.
+    /// Returns the bytes in use besides its own.
     fn bytes(&self) -> usize;
 }
 
-/// One trie for each dimension.
+/// What finds the classes of each dimension.
 #[derive(Debug)]
 pub(super) struct Tries<V4, V6, P> {
     pub(super) source: Side<V4, V6>,
     pub(super) destination: Side<V4, V6>,
     pub(super) service: P,
-    pub(super) source_port: P,
+    /// `None` where no rule looks at source ports.
+    pub(super) source_port: Option<P>,
 }
 
 /// The addresses of one side, source or destination.
 #[derive(Debug)]
 pub(super) struct Side<V4, V6> {
-    v4: V4,
-    v6: V6,
+    v4: Addresses<V4>,
+    v6: Addresses<V6>,
+}
+
+/// The addresses of one family.
+#[derive(Debug)]
+struct Addresses<T> {
+    /// `None` where all are of one class.
+    trie: Option<T>,
+    /// The class of the first address.
+    first: u32,
 }
 
 /// For few prefixes: four steps of 8 bits for an address, two for a port.
-type SmallV4 = Trie<u16, 3, 0>;
-pub(super) type Small = Tries<SmallV4, LongTrie<u16>, Trie<u16, 1, 0>>;
+type SmallV4 = Trie<u16, 4>;
+pub(super) type Small = Tries<SmallV4, LongTrie<u16>, Trie<u16, 2>>;
 /// For prefixes that lie apart: counted in one step.
-pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Trie<u16, 1, 0>>;
-/// For thousands of prefixes side by side: 16 bits, and four times 4.
-pub(super) type Deep = Tries<Trie<u16, 0, 4>, LongTrie<u16>, Trie<u16, 1, 0>>;
+pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Columns>;
+/// For thousands of prefixes side by side.
+pub(super) type Deep = Tries<DeepTrie, LongTrie<u16>, Columns>;
 /// For more of them than 16 bits can number: a further step counts sixteen times as many, so four are enough for all.
-pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<u32>, Trie<u32, 0, 2>>;
+pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<u32>, Trie<u32, 2>>;
 
 /// The small form may take so many bytes for IPv4 addresses.
 const SMALL_BYTES: usize = 256 << 10;
@@ -89,41 +99,72 @@ where
     /// Builds the tries of the lines; `None` where this form can not hold them.
     pub(super) fn build(lines: &Lines) -> Option<Self> {
         // IPv4 first: it is there that a form does not suit, and the rest would have been built in vain.
-        let (source_v4, destination_v4) =
-            (V4::build(&lines.source_v4)?, V4::build(&lines.destination_v4)?);
+        let source_v4 = Addresses::build(&lines.source_v4)?;
+        let destination_v4 = Addresses::build(&lines.destination_v4)?;
+        let source_port = match &lines.source_port {
+            None => None,
+            Some(line) => Some(P::build(line)?),
+        };
         Some(Self {
-            source: Side { v4: source_v4, v6: V6::build(&lines.source_v6)? },
-            destination: Side { v4: destination_v4, v6: V6::build(&lines.destination_v6)? },
+            source: Side { v4: source_v4, v6: Addresses::build(&lines.source_v6)? },
+            destination: Side { v4: destination_v4, v6: Addresses::build(&lines.destination_v6)? },
             service: P::build(&lines.service)?,
-            source_port: P::build(&lines.source_port)?,
+            source_port,
         })
     }
 
-    /// Returns the bytes in use.
+    /// Returns the bytes in use besides its own.
     pub(super) fn bytes(&self) -> usize {
         self.source.bytes()
             + self.destination.bytes()
             + self.service.bytes()
-            + self.source_port.bytes()
+            + self.source_port.as_ref().map_or(0, FindClass::bytes)
+    }
+}
+
+impl<T> Addresses<T> {
+    /// `None` where the form can not hold the line.
+    fn build<V>(line: &Line<V>) -> Option<Self>
+    where
+        T: FindClass<V>,
+    {
+        let first = line.runs.first().map_or(0, |run| run.1);
+        let trie = if line.is_cut() { Some(T::build(line)?) } else { None };
+        Some(Self { trie, first })
+    }
+
+    #[inline]
+    fn find<V>(&self, address: V) -> u32
+    where
+        T: FindClass<V>,
+    {
+        self.trie.as_ref().map_or(self.first, |trie| trie.find(address))
+    }
+
+    fn bytes<V>(&self) -> usize
+    where
+        T: FindClass<V>,
+    {
+        self.trie.as_ref().map_or(0, FindClass::bytes)
     }
 }
 
 impl<V4: FindClass<u32>, V6: FindClass<u128>> Side<V4, V6> {
     /// Returns the class of an IPv4 address.
     #[inline]
-    pub(super) fn v4(&self, address: Ipv4Addr) -> AddressClass {
-        AddressClass { family: Family::Ipv4, class: self.v4.find(address.to_bits()) }
+    pub(super) fn v4(&self, address: Ipv4Addr) -> u32 {
+        self.v4.find(address.to_bits())
     }
 
     /// Returns the class of an IPv6 address.
     #[inline]
-    pub(super) fn v6(&self, address: Ipv6Addr) -> AddressClass {
-        AddressClass { family: Family::Ipv6, class: self.v6.find(address.to_bits()) }
+    pub(super) fn v6(&self, address: Ipv6Addr) -> u32 {
+        self.v6.find(address.to_bits())
     }
 
     /// Returns the class of an address of either family.
     #[cold]
-    pub(super) fn either(&self, address: IpAddr) -> AddressClass {
+    pub(super) fn either(&self, address: IpAddr) -> u32 {
         match address {
             IpAddr::V4(address) => self.v4(address),
             IpAddr::V6(address) => self.v6(address),
