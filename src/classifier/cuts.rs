@@ -9,13 +9,23 @@
 
 use super::line::Line;
 use super::sixteen::{self, Sixteen, above};
-use super::trie::{Cell, shrink};
 use super::tries::FindClass;
 
 /// The largest root takes so many bits of an address.
 const MOST_ROOT_BITS: u32 = 16;
 /// The smallest one takes so many.
 const FEWEST_ROOT_BITS: u32 = 8;
+
+/// What is counted, and classes: a number of 16 or of 32 bits.
+pub(super) trait Cell: Copy + Default + Into<u32> + TryFrom<u32> + Send + Sync {}
+
+impl Cell for u16 {}
+impl Cell for u32 {}
+
+/// Makes numbers that fit smaller.
+fn shrink<C: Cell>(cells: &[u32]) -> Vec<C> {
+    cells.iter().map(|&cell| C::try_from(cell).unwrap_or_default()).collect()
+}
 
 /// The class of every IPv4 address, in at most `FURTHER` steps after the first.
 #[derive(Debug)]

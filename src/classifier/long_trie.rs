@@ -8,24 +8,24 @@
 use std::hint::select_unpredictable;
 
 use super::blocks::{Blocks, Plan, Tail};
+use super::cells::Cells;
 use super::line::Line;
-use super::trie::{Cell, in_blocks, shrink, step};
 use super::tries::FindClass;
 
 /// A line of at most so many runs gets a small root, which stays in the nearest cache.
 const SMALL_RUNS: usize = 1000;
+/// Cells of a block for a step of 8 bits.
+const WIDE: usize = 256;
 /// A level of steps of 8 bits may take so many bytes.
 const WIDE_LEVEL_BYTES: usize = 128 << 10;
 
 /// The class of every IPv6 address.
 #[derive(Debug)]
 pub(super) struct LongTrie<C> {
-    root: Vec<C>,
-    /// The blocks of all steps of 8 bits, and how many steps those are.
-    wide: Vec<[C; 256]>,
+    cells: C,
+    /// How many steps of 8 bits there are.
     wide_steps: usize,
-    /// The blocks of all steps of 4 bits, and how many steps those are.
-    narrow: Vec<[C; 16]>,
+    /// How many steps of 4 bits there are behind those.
     narrow_steps: usize,
     /// After the last step, numbers below this one are classes, the others tails.
     first_tail: u32,
@@ -76,9 +76,9 @@ impl Span {
     }
 
     /// Returns how many steps of 8 bits there are, then how many of 4.
-    fn steps<C>(self, line: &Line<u128>) -> (usize, usize) {
+    fn steps(self, line: &Line<u128>) -> (usize, usize) {
         let (mut wide, mut shift) = (0, self.shift);
-        let bytes = |shift| line.blocks_below(64 + shift) * size_of::<[C; 256]>();
+        let bytes = |shift| line.blocks_below(64 + shift) * WIDE * size_of::<u16>();
         while shift >= self.floor + 8 && bytes(shift) <= WIDE_LEVEL_BYTES {
             wide += 1;
             shift -= 8;
@@ -87,7 +87,7 @@ impl Span {
     }
 }
 
-impl<C: Cell> LongTrie<C> {
+impl<C: Cells> LongTrie<C> {
     fn find_in_tail(&self, cell: u32, address: u128) -> u32 {
         let tail = cell.checked_sub(self.first_tail).and_then(|tail| self.tails.get(tail as usize));
         let runs = tail.map_or(&[][..], |runs| runs);
@@ -96,26 +96,21 @@ impl<C: Cell> LongTrie<C> {
     }
 }
 
-impl<C: Cell> FindClass<u128> for LongTrie<C> {
+impl<C: Cells> FindClass<u128> for LongTrie<C> {
     fn build(line: &Line<u128>) -> Option<Self> {
         let span = Span::of(line);
-        let root = span.root_cells();
-        let (wide_steps, narrow_steps) = span.steps::<C>(line);
-        let (base, floor) = (u128::from(span.prefix) << 64, 64 + span.floor);
-        let plan =
-            Plan { base, root, root_blocks: 0, wide: wide_steps, narrow: narrow_steps, floor };
-        let Blocks { root, wide, narrow, first_tail, tails } =
-            Blocks::build(line, plan).fitting::<C>()?;
-        Some(Self {
-            root: shrink(&root),
-            wide: in_blocks(&wide),
-            wide_steps,
-            narrow: in_blocks(&narrow),
-            narrow_steps,
-            first_tail,
-            tails,
-            span,
-        })
+        let (wide_steps, narrow_steps) = span.steps(line);
+        let plan = Plan {
+            base: u128::from(span.prefix) << 64,
+            root: span.root_cells(),
+            wide: wide_steps,
+            narrow: narrow_steps,
+            floor: 64 + span.floor,
+        };
+        let blocks = Blocks::build(line, plan);
+        let cells = C::of(&blocks)?;
+        let Blocks { first_tail, tails, .. } = blocks;
+        Some(Self { cells, wide_steps, narrow_steps, first_tail, tails, span })
     }
 
     #[expect(
@@ -126,17 +121,17 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
     fn find(&self, address: u128) -> u32 {
         let Span { prefix, mask, outside, shift, .. } = self.span;
         let upper = upper_half(address);
-        let cell = usize::try_from((upper & !mask) >> shift).unwrap_or(usize::MAX);
-        let mut at = self.root.get(cell).map_or(0, |&cell| cell.into());
+        let of_root = usize::try_from((upper & !mask) >> shift).unwrap_or(usize::MAX);
+        let mut at = self.cells.root(of_root);
         // The bits below those of the root stand on top, and each step turns its own to the low end.
         let mut below = upper.rotate_right(shift);
         for _ in 0..self.wide_steps {
             below = below.rotate_left(8);
-            at = step(&self.wide, at, low_bits(below));
+            at = self.cells.block(at, low_bits::<8>(below));
         }
         for _ in 0..self.narrow_steps {
             below = below.rotate_left(4);
-            at = step(&self.narrow, at, low_bits(below));
+            at = self.cells.block(at, low_bits::<4>(below));
         }
         let at = select_unpredictable((upper ^ prefix) & mask == 0, at, outside);
         if at < self.first_tail { at } else { self.find_in_tail(at, address) }
@@ -145,10 +140,7 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
     fn bytes(&self) -> usize {
         let tails =
             self.tails.iter().map(|runs| size_of::<Tail<u128>>() + size_of_val(runs.as_ref()));
-        size_of_val(self.root.as_slice())
-            + size_of_val(self.wide.as_slice())
-            + size_of_val(self.narrow.as_slice())
-            + tails.sum::<usize>()
+        self.cells.bytes() + tails.sum::<usize>()
     }
 }
 
@@ -158,7 +150,7 @@ fn upper_half(address: u128) -> u64 {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "a step looks at the lowest bits only")]
-fn low_bits(value: u64) -> u32 {
-    value as u32
+#[expect(clippy::cast_possible_truncation, reason = "so few bits are left")]
+fn low_bits<const BITS: u32>(value: u64) -> usize {
+    (value & ((1 << BITS) - 1)) as usize
 }

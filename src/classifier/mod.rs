@@ -36,9 +36,9 @@
 
 mod addresses;
 mod blocks;
+mod cells;
 mod columns;
 mod cuts;
-mod deep_trie;
 mod explain;
 mod lane;
 mod layers;
@@ -171,9 +171,14 @@ impl Policy {
         let table = &self.direction(direction).table;
         match (tuple.source, tuple.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                table.decide(source, destination, tuple.protocol, tuple.ports)
+                let (source, destination) = (source.to_bits(), destination.to_bits());
+                table.decide_v4(source, destination, tuple.protocol, tuple.ports)
             }
-            _ => table.decide_long(tuple),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let (source, destination) = (source.to_bits(), destination.to_bits());
+                table.decide_v6(source, destination, tuple.protocol, tuple.ports)
+            }
+            _ => table.decide_any(tuple),
         }
     }
 

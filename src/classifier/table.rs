@@ -6,8 +6,6 @@
 //! Tries and rows come in a few forms, by the size of the rule set. The forms are chosen once, when the table is
 //! made, and are types: a look-up is one call of straight code and never asks again which form it has.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use wide::u64x4;
 
 use super::addresses::AddressLists;
@@ -29,16 +27,25 @@ const FLAT_SHARE: usize = 4;
 /// What can be asked of the rules of one direction.
 pub(super) trait Table: Send + Sync {
     /// Returns what the rules say of a packet of IPv4. The fields come one by one, so that they travel in registers.
-    fn decide(
+    fn decide_v4(
         &self,
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
+        source: u32,
+        destination: u32,
         protocol: Protocol,
         ports: Ports,
     ) -> Decision;
 
-    /// Returns what the rules say of a packet of either family.
-    fn decide_long(&self, tuple: &FiveTuple) -> Decision;
+    /// Returns what the rules say of a packet of IPv6.
+    fn decide_v6(
+        &self,
+        source: u128,
+        destination: u128,
+        protocol: Protocol,
+        ports: Ports,
+    ) -> Decision;
+
+    /// Returns what the rules say of any packet.
+    fn decide_any(&self, tuple: &FiveTuple) -> Decision;
 
     /// Returns which fields of the rule with this bit the packet meets; `may_match` is the rule's second bit, where
     /// it has one.
@@ -178,10 +185,10 @@ where
     P: FindClass<u32>,
     R: Rows + Send + Sync,
 {
-    fn decide(
+    fn decide_v4(
         &self,
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
+        source: u32,
+        destination: u32,
         protocol: Protocol,
         ports: Ports,
     ) -> Decision {
@@ -190,13 +197,23 @@ where
         self.decide_on((source, destination), protocol, ports)
     }
 
-    fn decide_long(&self, tuple: &FiveTuple) -> Decision {
-        let Tries { source, destination, .. } = &self.tries;
-        let addresses = match (tuple.source, tuple.destination) {
-            (IpAddr::V6(from), IpAddr::V6(to)) => (source.v6(from), destination.v6(to)),
-            (from, to) => (source.either(from), destination.either(to)),
-        };
-        self.decide_on(addresses, tuple.protocol, tuple.ports)
+    fn decide_v6(
+        &self,
+        source: u128,
+        destination: u128,
+        protocol: Protocol,
+        ports: Ports,
+    ) -> Decision {
+        let source = self.tries.source.v6(source);
+        let destination = self.tries.destination.v6(destination);
+        self.decide_on((source, destination), protocol, ports)
+    }
+
+    #[cold]
+    fn decide_any(&self, tuple: &FiveTuple) -> Decision {
+        let source = self.tries.source.either(tuple.source);
+        let destination = self.tries.destination.either(tuple.destination);
+        self.decide_on((source, destination), tuple.protocol, tuple.ports)
     }
 
     fn fields_met(&self, bit: usize, may_match: Option<usize>, tuple: &FiveTuple) -> FieldsMet {

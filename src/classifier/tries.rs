@@ -3,11 +3,11 @@
 //! A few wide steps are fast while their blocks fit the processor's caches; many narrow ones take less memory, and cuts
 //! that are counted the least. The form is chosen once, by what it would take.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use super::cells::{Fixed, Grown};
 use super::columns::Columns;
 use super::cuts::Cuts;
-use super::deep_trie::DeepTrie;
 use super::line::{Line, Lines};
 use super::long_trie::LongTrie;
 use super::trie::Trie;
@@ -51,17 +51,17 @@ struct Addresses<T> {
 }
 
 /// For few prefixes: four steps of 8 bits for an address, two for a port.
-type SmallV4 = Trie<u16, 4>;
-pub(super) type Small = Tries<SmallV4, LongTrie<u16>, Trie<u16, 2>>;
+type SmallV4 = Trie<Fixed, 3, 0>;
+pub(super) type Small = Tries<SmallV4, LongTrie<Fixed>, Trie<Fixed, 1, 0>>;
 /// For prefixes that lie apart: counted in one step.
-pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Columns>;
-/// For thousands of prefixes side by side.
-pub(super) type Deep = Tries<DeepTrie, LongTrie<u16>, Columns>;
+pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<Fixed>, Columns>;
+/// For thousands of prefixes side by side: the upper 16 bits, then four steps of 4, which take little memory.
+pub(super) type Deep = Tries<Trie<Fixed, 0, 4>, LongTrie<Fixed>, Columns>;
 /// For more of them than 16 bits can number: a further step counts sixteen times as many, so four are enough for all.
-pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<u32>, Trie<u32, 2>>;
+pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<Grown>, Trie<Grown, 1, 0>>;
 
-/// The small form may take so many bytes for IPv4 addresses.
-const SMALL_BYTES: usize = 256 << 10;
+/// The small form may have so many cells for IPv4 addresses.
+const SMALL_CELLS: usize = 128 << 10;
 
 /// The tries of one direction, in one of the forms.
 pub(super) enum Form {
@@ -75,7 +75,7 @@ impl Form {
     /// Builds the form that suits the lines; `None` where they are cut into more blocks than can be numbered.
     pub(super) fn build(lines: &Lines) -> Option<Self> {
         let sides = [&lines.source_v4, &lines.destination_v4];
-        if sides.map(SmallV4::most_bytes).into_iter().sum::<usize>() <= SMALL_BYTES
+        if sides.map(SmallV4::most_cells).into_iter().sum::<usize>() <= SMALL_CELLS
             && let Some(small) = Small::build(lines)
         {
             return Some(Self::Small(small));
@@ -133,12 +133,15 @@ impl<T> Addresses<T> {
         Some(Self { trie, first })
     }
 
-    #[inline]
+    #[inline(always)]
     fn find<V>(&self, address: V) -> u32
     where
         T: FindClass<V>,
     {
-        self.trie.as_ref().map_or(self.first, |trie| trie.find(address))
+        match &self.trie {
+            None => self.first,
+            Some(trie) => trie.find(address),
+        }
     }
 
     fn bytes<V>(&self) -> usize
@@ -152,22 +155,22 @@ impl<T> Addresses<T> {
 impl<V4: FindClass<u32>, V6: FindClass<u128>> Side<V4, V6> {
     /// Returns the class of an IPv4 address.
     #[inline]
-    pub(super) fn v4(&self, address: Ipv4Addr) -> u32 {
-        self.v4.find(address.to_bits())
+    pub(super) fn v4(&self, address: u32) -> u32 {
+        self.v4.find(address)
     }
 
     /// Returns the class of an IPv6 address.
-    #[inline]
-    pub(super) fn v6(&self, address: Ipv6Addr) -> u32 {
-        self.v6.find(address.to_bits())
+    #[inline(always)]
+    pub(super) fn v6(&self, address: u128) -> u32 {
+        self.v6.find(address)
     }
 
     /// Returns the class of an address of either family.
     #[cold]
     pub(super) fn either(&self, address: IpAddr) -> u32 {
         match address {
-            IpAddr::V4(address) => self.v4(address),
-            IpAddr::V6(address) => self.v6(address),
+            IpAddr::V4(address) => self.v4(address.to_bits()),
+            IpAddr::V6(address) => self.v6(address.to_bits()),
         }
     }
 
