@@ -29,8 +29,8 @@ pub(super) struct Fixed {
     used: usize,
 }
 
-/// Cells that can be numbered.
-const ROOM: usize = UNIT << u16::BITS;
+/// Twice what can be numbered: a block of 256 cells may begin with the last number.
+const ROOM: usize = 2 * (UNIT << u16::BITS);
 /// The cells of the root are at most so many.
 const ROOT: usize = 1 << 16;
 
@@ -56,8 +56,7 @@ impl Cells for Fixed {
 
     #[inline]
     fn block(&self, number: u32, index: usize) -> u32 {
-        let at = (number as usize * UNIT + index) % ROOM;
-        self.cells.get(at).map_or(0, |&cell| cell.into())
+        self.cells.get(number as usize * UNIT + index).map_or(0, |&cell| cell.into())
     }
 
     fn bytes(&self) -> usize {
