@@ -14,24 +14,21 @@ use super::line::{Line, Position, Run};
 /// Where runs begin, and their classes; the first one covers what lies before the others.
 pub(super) type Tail<P> = Box<[Run<P>]>;
 
-/// Cells of the smallest block. A block is found by its number times this, whatever its size.
-pub(super) const UNIT: usize = 16;
-/// Cells of a block for a step of 8 bits.
-const WIDE: usize = 256;
-
 /// The cells of one trie.
 ///
 /// A look-up takes every step, whatever it finds, and never asks whether it has arrived. So a cell that stands for
 /// values of one class leads to a block that leads to that class whatever the rest of the value: in the wide levels one
 /// for each class and level that need it; of the narrow blocks **those with the numbers of classes are the classes
-/// themselves**: block c holds c in every cell. All levels share their blocks: what a cell means is up to the step that
-/// reads it.
+/// themselves**: block c holds c in every cell. The levels of one width share their blocks: what a cell means is up to
+/// the step that reads it.
 #[derive(Debug)]
 pub(super) struct Blocks<P> {
     /// Cells of the root: block numbers of the first level.
     pub(super) root: Vec<u32>,
-    /// All blocks: of 256 cells for wide steps, of 16 for narrow ones.
-    pub(super) cells: Vec<u32>,
+    /// Blocks of 256 cells, for all wide steps; the first ones are left for the root where the plan says so.
+    pub(super) wide: Vec<u32>,
+    /// Blocks of 16 cells, for all narrow steps.
+    pub(super) narrow: Vec<u32>,
     /// The number of the first tail: when the last step is taken, smaller ones are classes.
     pub(super) first_tail: u32,
     /// The runs within cells of the last step that are of more than one class.
@@ -45,6 +42,8 @@ pub(super) struct Plan<P> {
     pub(super) base: P,
     /// The cells of the root.
     pub(super) root: usize,
+    /// How many wide blocks are left for the root.
+    pub(super) root_blocks: u32,
     /// How many steps of 8 bits there are below the root.
     pub(super) wide: usize,
     /// How many steps of 4 bits there are below those.
@@ -73,70 +72,92 @@ impl<P: Position> Blocks<P> {
     /// Cuts the line as planned.
     pub(super) fn build(line: &Line<P>, plan: Plan<P>) -> Self {
         let classes = line.classes.clone();
-        let fixed = if plan.narrow > 0 { classes.clone() } else { 0..0 };
+        let narrow =
+            if plan.narrow > 0 { Level::new(4, classes.clone()) } else { Level::new(4, 0..0) };
+        let wide = Level::new(8, 0..plan.root_blocks);
         let whole_blocks = vec![0; classes.len() * plan.wide];
-        let store = Store::new(fixed);
-        let mut builder = Builder { plan, classes, store, whole_blocks, tails: Vec::new() };
+        let mut builder = Builder { plan, classes, wide, narrow, whole_blocks, tails: Vec::new() };
         let mut root = vec![0; plan.root];
         builder.fill(0, &mut root, &line.runs, plan.base, plan.root_shift());
         builder.finish(root)
     }
 }
 
-/// The blocks under construction.
-struct Store {
-    cells: Vec<u32>,
-    /// The blocks of 16 cells that are there from the start: each holds its own number in every cell.
-    fixed: Range<u32>,
-    /// The next number below those that no block has.
-    free: u32,
-    /// The numbers of the other blocks, found by their cells.
-    narrow: HashTable<u32>,
-    wide: HashTable<u32>,
+/// What cells and classes are kept as: a number of 16 or of 32 bits.
+pub(super) trait Cell: Copy + Into<u32> + TryFrom<u32> + Send + Sync {}
+
+impl Cell for u16 {}
+impl Cell for u32 {}
+
+/// Makes numbers that fit smaller; `None` where one does not.
+pub(super) fn shrink<C: TryFrom<u32>>(numbers: impl IntoIterator<Item = u32>) -> Option<Vec<C>> {
+    numbers.into_iter().map(|number| C::try_from(number).ok()).collect()
 }
 
-impl Store {
-    fn new(fixed: Range<u32>) -> Self {
-        let cells = (0..fixed.end).flat_map(|number| [number; UNIT]).collect();
-        Self { cells, fixed, free: 0, narrow: HashTable::new(), wide: HashTable::new() }
+/// Lays cells out in blocks; `None` where they do not fit.
+pub(super) fn in_blocks<C: Cell, const N: usize>(cells: Vec<u32>) -> Option<Vec<[C; N]>> {
+    Some(shrink(cells)?.as_chunks().0.to_vec())
+}
+
+/// The blocks of one width under construction.
+struct Level {
+    bits: u32,
+    cells: Vec<u32>,
+    /// The blocks that are there from the start: each holds its own number in every cell.
+    fixed: Range<u32>,
+    /// The number of the next block.
+    next: u32,
+    /// The number of each other block, found by its cells.
+    numbers: HashTable<u32>,
+}
+
+impl Level {
+    fn new(bits: u32, fixed: Range<u32>) -> Self {
+        let cells = (0..fixed.end).flat_map(|number| (0..1u32 << bits).map(move |_| number));
+        let mut level =
+            Self { bits, cells: cells.collect(), fixed, next: 0, numbers: HashTable::new() };
+        level.skip_fixed();
+        level
     }
 
-    /// Adds a block: a small one in the place that is free below the fixed ones, else behind all.
-    fn push(&mut self, block: &[u32]) -> u32 {
-        if block.len() == UNIT && self.free < self.fixed.start {
-            let number = self.free;
-            let begin = number as usize * UNIT;
-            if let Some(place) = self.cells.get_mut(begin..begin + UNIT) {
-                place.copy_from_slice(block);
-            }
-            self.free += 1;
-            return number;
+    fn skip_fixed(&mut self) {
+        if self.next == self.fixed.start {
+            self.next = self.fixed.end;
         }
-        let number = self.cells.len() / UNIT;
-        self.cells.extend_from_slice(block);
-        u32::try_from(number).unwrap_or(FIRST_TAIL)
+    }
+
+    /// Adds a block: in the place that is free below the fixed ones, or behind all.
+    fn push(&mut self, block: &[u32]) -> u32 {
+        let number = self.next;
+        let begin = (number as usize) << self.bits;
+        match self.cells.get_mut(begin..begin + block.len()) {
+            Some(place) => place.copy_from_slice(block),
+            None => self.cells.extend_from_slice(block),
+        }
+        self.next = (number + 1).min(FIRST_TAIL);
+        self.skip_fixed();
+        number
     }
 
     /// Returns the number of the block with these cells.
-    fn number<const N: usize>(&mut self, block: &[u32; N]) -> u32 {
+    fn number(&mut self, block: &[u32]) -> u32 {
+        let Self { bits, cells, numbers, .. } = self;
         let hash = hash(block);
-        let is_equal = |&number: &u32| block_of::<N>(&self.cells, number) == block;
-        let numbers = if N == UNIT { &self.narrow } else { &self.wide };
+        let is_equal = |&number: &u32| block_of(cells, number, *bits) == block;
         if let Some(&number) = numbers.find(hash, is_equal) {
             return number;
         }
         let number = self.push(block);
-        let Self { cells, narrow, wide, .. } = self;
-        let hash_again = |&number: &u32| self::hash(block_of::<N>(cells, number));
-        let numbers = if N == UNIT { narrow } else { wide };
+        let Self { bits, cells, numbers, .. } = self;
+        let hash_again = |&number: &u32| self::hash(block_of(cells, number, *bits));
         numbers.insert_unique(hash, number, hash_again);
         number
     }
 }
 
-fn block_of<const N: usize>(cells: &[u32], number: u32) -> &[u32] {
-    let begin = number as usize * UNIT;
-    cells.get(begin..begin + N).unwrap_or_default()
+fn block_of(cells: &[u32], number: u32, bits: u32) -> &[u32] {
+    let begin = (number as usize) << bits;
+    cells.get(begin..begin + (1 << bits)).unwrap_or_default()
 }
 
 fn hash(block: &[u32]) -> u64 {
@@ -149,7 +170,8 @@ const FIRST_TAIL: u32 = 1 << 31;
 struct Builder<P> {
     plan: Plan<P>,
     classes: Range<u32>,
-    store: Store,
+    wide: Level,
+    narrow: Level,
     /// For each wide level the number of each class's own block, plus one; 0 where there is none yet.
     whole_blocks: Vec<u32>,
     tails: Vec<Tail<P>>,
@@ -192,7 +214,7 @@ impl<P: Position> Builder<P> {
             return known;
         }
         let cell = self.whole(level + 1, class);
-        let number = self.store.push(&[cell; WIDE]);
+        let number = self.wide.push(&[cell; 256]);
         if let Some(known) = self.whole_blocks.get_mut(place) {
             *known = number + 1;
         }
@@ -203,14 +225,14 @@ impl<P: Position> Builder<P> {
     fn cut(&mut self, level: usize, runs: &[Run<P>], base: P, shift: u32) -> u32 {
         match self.plan.step(level) {
             Some(8) => {
-                let mut cells = [0; WIDE];
+                let mut cells = [0; 256];
                 self.fill(level + 1, &mut cells, runs, base, shift - 8);
-                self.store.number(&cells)
+                self.wide.number(&cells)
             }
             Some(bits) => {
-                let mut cells = [0; UNIT];
+                let mut cells = [0; 16];
                 self.fill(level + 1, &mut cells, runs, base, shift - bits);
-                self.store.number(&cells)
+                self.narrow.number(&cells)
             }
             None => {
                 self.tails.push(runs.into());
@@ -221,14 +243,13 @@ impl<P: Position> Builder<P> {
 
     /// Numbers the tails behind the blocks, now that it is known how many those are.
     fn finish(self, mut root: Vec<u32>) -> Blocks<P> {
-        let mut cells = self.store.cells;
-        let blocks = u32::try_from(cells.len() / UNIT).unwrap_or(0);
-        let first_tail = blocks.max(self.classes.end);
+        let (mut wide, mut narrow) = (self.wide.cells, self.narrow.cells);
+        let first_tail = u32::try_from(narrow.len() / 16).unwrap_or(0).max(self.classes.end);
         if !self.tails.is_empty() {
-            for cell in cells.iter_mut().chain(&mut root) {
+            for cell in wide.iter_mut().chain(&mut narrow).chain(&mut root) {
                 *cell = cell.checked_sub(FIRST_TAIL).map_or(*cell, |tail| first_tail + tail);
             }
         }
-        Blocks { root, cells, first_tail, tails: self.tails }
+        Blocks { root, wide, narrow, first_tail, tails: self.tails }
     }
 }

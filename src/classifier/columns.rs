@@ -4,62 +4,61 @@
 //! pages: a port's column is one load, whatever the protocol, and page and column name the class. So a port takes two
 //! bytes, not two bytes a page.
 
+use super::MEMORY_BUDGET;
+use super::blocks::{Cell, shrink};
 use super::line::Line;
 use super::tries::FindClass;
 
 /// Places of a page.
 const PAGE: usize = 1 << 16;
-/// The classes of all pages and columns may be so many.
-const MOST_CLASSES: usize = 1 << 16;
 
 /// The class of every place on a line of ports.
 #[derive(Debug)]
-pub(super) struct Columns {
-    /// The column of each port; then the classes of the first page's columns, those of the next page, and so on. There
-    /// is room for all of them; what is not written takes no memory.
-    cells: Box<[u16; PAGE + MOST_CLASSES]>,
+pub(super) struct Columns<C> {
+    /// The column of each port.
+    columns: Box<[u16; PAGE]>,
     /// How many columns a page has.
     width: usize,
-    /// How many cells there are.
-    used: usize,
+    /// The classes of the first page's columns, then those of the next page, and so on.
+    classes: Vec<C>,
 }
 
-impl FindClass<u32> for Columns {
+impl<C: Cell> FindClass<u32> for Columns<C> {
     fn build(line: &Line<u32>) -> Option<Self> {
         let mut begins: Vec<u16> = line.runs.iter().map(|run| port(run.0)).collect();
         begins.sort_unstable();
         begins.dedup();
         let width = begins.len();
-        let used = PAGE + (line.last as usize / PAGE + 1) * width;
-        let mut cells = vec![0; PAGE + MOST_CLASSES];
-        let (columns, classes) = cells.get_mut(..used)?.split_at_mut_checked(PAGE)?;
+        if (line.last as usize / PAGE + 1) * width * size_of::<C>() > MEMORY_BUDGET {
+            return None;
+        }
+        let mut columns = vec![0; PAGE];
         let ends = begins.iter().skip(1).map(|&end| usize::from(end)).chain([PAGE]);
         for ((column, &begin), end) in (0..).zip(&begins).zip(ends) {
             columns.get_mut(usize::from(begin)..end)?.fill(column);
         }
         let pages = (0..=line.last).step_by(PAGE);
-        let places =
-            pages.flat_map(|page| begins.iter().map(move |&begin| page | u32::from(begin)));
+        let places = pages.flat_map(|page| begins.iter().map(move |&begin| page | u32::from(begin)));
         let (mut runs, mut class) = (line.runs.iter().peekable(), 0);
-        for (cell, place) in classes.iter_mut().zip(places) {
+        let classes = places.map(|place| {
             while let Some(run) = runs.next_if(|run| run.0 <= place) {
-                class = u16::try_from(run.1).ok()?;
+                class = run.1;
             }
-            *cell = class;
-        }
-        Some(Self { cells: cells.into_boxed_slice().try_into().ok()?, width, used })
+            class
+        });
+        let classes = shrink(classes)?;
+        Some(Self { columns: columns.into_boxed_slice().try_into().ok()?, width, classes })
     }
 
     #[inline]
     fn find(&self, value: u32) -> u32 {
-        let cell = |index: usize| self.cells.get(index).copied().unwrap_or(0);
-        let column = usize::from(cell(port(value).into()));
-        let place = (value as usize / PAGE * self.width + column) % MOST_CLASSES;
-        cell(PAGE + place).into()
+        let column = self.columns.get(usize::from(port(value))).copied().map_or(0, usize::from);
+        let class = self.classes.get(value as usize / PAGE * self.width + column);
+        class.map_or(0, |&class| class.into())
     }
 
     fn bytes(&self) -> usize {
-        self.used * size_of::<u16>()
+        size_of_val(&*self.columns) + size_of_val(self.classes.as_slice())
     }
 }
 

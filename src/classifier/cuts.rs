@@ -7,6 +7,7 @@
 //!
 //! A cut takes four bytes, and the number of the class behind it; however the prefixes are scattered, no cut takes more.
 
+use super::blocks::{Cell, shrink};
 use super::line::Line;
 use super::sixteen::{self, Sixteen, above};
 use super::tries::FindClass;
@@ -15,17 +16,6 @@ use super::tries::FindClass;
 const MOST_ROOT_BITS: u32 = 16;
 /// The smallest one takes so many.
 const FEWEST_ROOT_BITS: u32 = 8;
-
-/// What is counted, and classes: a number of 16 or of 32 bits.
-pub(super) trait Cell: Copy + Default + Into<u32> + TryFrom<u32> + Send + Sync {}
-
-impl Cell for u16 {}
-impl Cell for u32 {}
-
-/// Makes numbers that fit smaller.
-fn shrink<C: Cell>(cells: &[u32]) -> Vec<C> {
-    cells.iter().map(|&cell| C::try_from(cell).unwrap_or_default()).collect()
-}
 
 /// The class of every IPv4 address, in at most `FURTHER` steps after the first.
 #[derive(Debug)]
@@ -116,7 +106,7 @@ fn count(cuts: &Sixteen, key: i32) -> usize {
 impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
     fn build(line: &Line<u32>) -> Option<Self> {
         let cuts: Vec<u32> = line.runs.iter().skip(1).map(|run| run.0).collect();
-        C::try_from(u32::try_from(cuts.len()).ok()?.max(line.classes.end)).ok()?;
+        C::try_from(u32::try_from(cuts.len()).ok()?).ok()?;
         let plan = Plan::of(&cuts, FURTHER)?;
         let (mut steps, mut groups) = ([0; FURTHER], Vec::new());
         for (following, begin) in (0..plan.further).rev().zip(&mut steps) {
@@ -124,14 +114,13 @@ impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
             let cuts = filled(kept(&cuts, following), 1);
             groups.extend(cuts.as_chunks().0.iter().copied().map(Group));
         }
-        let classes: Vec<u32> = line.runs.iter().map(|run| run.1).collect();
         Some(Self {
             plan,
-            root: shrink(&plan.root(&cuts)),
+            root: shrink(plan.root(&cuts))?,
             first: filled(kept(&cuts, plan.further), 2),
             steps,
             groups,
-            classes: shrink(&classes),
+            classes: shrink(line.runs.iter().map(|run| run.1))?,
         })
     }
 

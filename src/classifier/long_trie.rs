@@ -7,25 +7,24 @@
 
 use std::hint::select_unpredictable;
 
-use super::blocks::{Blocks, Plan, Tail};
-use super::cells::Cells;
+use super::blocks::{Blocks, Cell, Plan, Tail, in_blocks, shrink};
 use super::line::Line;
 use super::tries::FindClass;
 
 /// A line of at most so many runs gets a small root, which stays in the nearest cache.
 const SMALL_RUNS: usize = 1000;
-/// Cells of a block for a step of 8 bits.
-const WIDE: usize = 256;
 /// A level of steps of 8 bits may take so many bytes.
 const WIDE_LEVEL_BYTES: usize = 128 << 10;
 
 /// The class of every IPv6 address.
 #[derive(Debug)]
 pub(super) struct LongTrie<C> {
-    cells: C,
-    /// How many steps of 8 bits there are.
+    root: Vec<C>,
+    /// The blocks of all steps of 8 bits, and how many steps those are.
+    wide: Vec<[C; 256]>,
     wide_steps: usize,
-    /// How many steps of 4 bits there are behind those.
+    /// The blocks of all steps of 4 bits, and how many steps those are.
+    narrow: Vec<[C; 16]>,
     narrow_steps: usize,
     /// After the last step, numbers below this one are classes, the others tails.
     first_tail: u32,
@@ -76,9 +75,9 @@ impl Span {
     }
 
     /// Returns how many steps of 8 bits there are, then how many of 4.
-    fn steps(self, line: &Line<u128>) -> (usize, usize) {
+    fn steps<C>(self, line: &Line<u128>) -> (usize, usize) {
         let (mut wide, mut shift) = (0, self.shift);
-        let bytes = |shift| line.blocks_below(64 + shift) * WIDE * size_of::<u16>();
+        let bytes = |shift| line.blocks_below(64 + shift) * size_of::<[C; 256]>();
         while shift >= self.floor + 8 && bytes(shift) <= WIDE_LEVEL_BYTES {
             wide += 1;
             shift -= 8;
@@ -87,7 +86,7 @@ impl Span {
     }
 }
 
-impl<C: Cells> LongTrie<C> {
+impl<C: Cell> LongTrie<C> {
     fn find_in_tail(&self, cell: u32, address: u128) -> u32 {
         let tail = cell.checked_sub(self.first_tail).and_then(|tail| self.tails.get(tail as usize));
         let runs = tail.map_or(&[][..], |runs| runs);
@@ -96,21 +95,26 @@ impl<C: Cells> LongTrie<C> {
     }
 }
 
-impl<C: Cells> FindClass<u128> for LongTrie<C> {
+impl<C: Cell> FindClass<u128> for LongTrie<C> {
     fn build(line: &Line<u128>) -> Option<Self> {
         let span = Span::of(line);
-        let (wide_steps, narrow_steps) = span.steps(line);
-        let plan = Plan {
-            base: u128::from(span.prefix) << 64,
-            root: span.root_cells(),
-            wide: wide_steps,
-            narrow: narrow_steps,
-            floor: 64 + span.floor,
-        };
-        let blocks = Blocks::build(line, plan);
-        let cells = C::of(&blocks)?;
-        let Blocks { first_tail, tails, .. } = blocks;
-        Some(Self { cells, wide_steps, narrow_steps, first_tail, tails, span })
+        let root = span.root_cells();
+        let (wide_steps, narrow_steps) = span.steps::<C>(line);
+        let (base, floor) = (u128::from(span.prefix) << 64, 64 + span.floor);
+        let plan =
+            Plan { base, root, root_blocks: 0, wide: wide_steps, narrow: narrow_steps, floor };
+        let Blocks { root, wide, narrow, first_tail, tails } =
+            Blocks::build(line, plan);
+        Some(Self {
+            root: shrink(root)?,
+            wide: in_blocks(wide)?,
+            wide_steps,
+            narrow: in_blocks(narrow)?,
+            narrow_steps,
+            first_tail,
+            tails,
+            span,
+        })
     }
 
     #[expect(
@@ -121,17 +125,17 @@ impl<C: Cells> FindClass<u128> for LongTrie<C> {
     fn find(&self, address: u128) -> u32 {
         let Span { prefix, mask, outside, shift, .. } = self.span;
         let upper = upper_half(address);
-        let of_root = usize::try_from((upper & !mask) >> shift).unwrap_or(usize::MAX);
-        let mut at = self.cells.root(of_root);
+        let cell = usize::try_from((upper & !mask) >> shift).unwrap_or(usize::MAX);
+        let mut at = self.root.get(cell).map_or(0, |&cell| cell.into());
         // The bits below those of the root stand on top, and each step turns its own to the low end.
         let mut below = upper.rotate_right(shift);
         for _ in 0..self.wide_steps {
             below = below.rotate_left(8);
-            at = self.cells.block(at, low_bits::<8>(below));
+            at = step(&self.wide, at, below);
         }
         for _ in 0..self.narrow_steps {
             below = below.rotate_left(4);
-            at = self.cells.block(at, low_bits::<4>(below));
+            at = step(&self.narrow, at, below);
         }
         let at = select_unpredictable((upper ^ prefix) & mask == 0, at, outside);
         if at < self.first_tail { at } else { self.find_in_tail(at, address) }
@@ -140,8 +144,18 @@ impl<C: Cells> FindClass<u128> for LongTrie<C> {
     fn bytes(&self) -> usize {
         let tails =
             self.tails.iter().map(|runs| size_of::<Tail<u128>>() + size_of_val(runs.as_ref()));
-        self.cells.bytes() + tails.sum::<usize>()
+        size_of_val(self.root.as_slice())
+            + size_of_val(self.wide.as_slice())
+            + size_of_val(self.narrow.as_slice())
+            + tails.sum::<usize>()
     }
+}
+
+/// Takes the step that the lowest bits of a value say.
+#[inline]
+fn step<C: Cell, const N: usize>(blocks: &[[C; N]], at: u32, value: u64) -> u32 {
+    let block = blocks.get(at as usize);
+    block.and_then(|block| block.get(low_bits(value) % N)).map_or(0, |&cell| cell.into())
 }
 
 #[inline]
@@ -150,7 +164,7 @@ fn upper_half(address: u128) -> u64 {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "so few bits are left")]
-fn low_bits<const BITS: u32>(value: u64) -> usize {
-    (value & ((1 << BITS) - 1)) as usize
+#[expect(clippy::cast_possible_truncation, reason = "a step looks at the lowest bits only")]
+fn low_bits(value: u64) -> usize {
+    value as usize
 }

@@ -36,9 +36,9 @@
 
 mod addresses;
 mod blocks;
-mod cells;
 mod columns;
 mod cuts;
+mod deep_trie;
 mod explain;
 mod lane;
 mod layers;

@@ -1,68 +1,64 @@
-//! From an IPv4 address or a port to its class in a fixed number of loads, whatever the value.
+//! From an IPv4 address or a port to its class where rules name few prefixes and ports: in steps of 8 bits.
 //!
-//! The upper bits of a value index the root; each further group of bits indexes a block of the next level. A cell
-//! holds the number of that block, after the last step the class. Every look-up takes every step: no branch depends on
-//! how deep the answer lies.
-//!
-//! First come wide steps, of 8 bits, then narrow ones, of 4 bits: wide ones are fewer, narrow ones take less memory.
-//! How many there are of each is part of the type, so that a look-up is straight code.
+//! Each step's bits index a block of 256 cells: a cell holds the number of the next step's block, after the last step
+//! the class. Every look-up takes every step, whatever it finds: no branch depends on how deep the answer lies.
 
-use super::blocks::{Blocks, Plan};
-use super::cells::Cells;
+use super::blocks::{Blocks, Plan, in_blocks};
 use super::line::Line;
 use super::tries::FindClass;
 
-/// The class of every value on a line, by `WIDE` steps of 8 bits and `NARROW` of 4.
+/// Bits of a step.
+const STEP_BITS: u32 = 8;
+/// Cells of a block.
+const BLOCK: usize = 1 << STEP_BITS;
+/// A trie may have so many blocks: with more of them it no longer fits a near cache.
+const MOST_BLOCKS: usize = 512;
+
+/// The class of every value on a line, by so many steps. The bits above those of all steps, if there are any, number
+/// the block of the first step.
 #[derive(Debug)]
-pub(super) struct Trie<C, const WIDE: u32, const NARROW: u32> {
-    cells: C,
+pub(super) struct Trie<const STEPS: u32> {
+    blocks: Vec<[u16; BLOCK]>,
 }
 
-impl<C, const WIDE: u32, const NARROW: u32> Trie<C, WIDE, NARROW> {
-    /// The bits below those of the root.
-    const BELOW_ROOT: u32 = WIDE * 8 + NARROW * 4;
-
-    /// Returns the cells that the trie of a line has at most.
-    pub(super) fn most_cells(line: &Line<u32>) -> usize {
-        let mut shift = Self::BELOW_ROOT;
-        let mut cells = Self::root_cells(line);
-        for (bits, steps) in [(8, WIDE), (4, NARROW)] {
-            for _ in 0..steps {
-                cells += line.blocks_below(shift) << bits;
-                shift -= bits;
-            }
-        }
-        cells
-    }
-
-    fn root_cells(line: &Line<u32>) -> usize {
-        (line.last >> Self::BELOW_ROOT) as usize + 1
-    }
+/// Returns the bits above those of so many steps.
+#[inline]
+fn above(value: u32, steps: u32) -> u32 {
+    value.checked_shr(steps * STEP_BITS).unwrap_or(0)
 }
 
-impl<C: Cells, const WIDE: u32, const NARROW: u32> FindClass<u32> for Trie<C, WIDE, NARROW> {
+impl<const STEPS: u32> FindClass<u32> for Trie<STEPS> {
     fn build(line: &Line<u32>) -> Option<Self> {
-        let (wide, narrow) = (WIDE as usize, NARROW as usize);
-        let plan = Plan { base: 0, root: Self::root_cells(line), wide, narrow, floor: 0 };
-        Some(Self { cells: C::of(&Blocks::build(line, plan))? })
+        let first = above(line.last, STEPS) as usize + 1;
+        let most = (1..STEPS).map(|steps| line.blocks_below(steps * STEP_BITS)).sum::<usize>();
+        if first + most > MOST_BLOCKS {
+            return None;
+        }
+        let plan = Plan {
+            base: 0,
+            root: first * BLOCK,
+            root_blocks: u32::try_from(first).ok()?,
+            wide: STEPS as usize - 1,
+            narrow: 0,
+            floor: 0,
+        };
+        let Blocks { root, mut wide, .. } = Blocks::build(line, plan);
+        wide.get_mut(..root.len())?.copy_from_slice(&root);
+        Some(Self { blocks: in_blocks(wide)? })
     }
 
     #[inline]
     fn find(&self, value: u32) -> u32 {
-        let mut shift = Self::BELOW_ROOT;
-        let mut at = self.cells.root((value >> shift) as usize);
-        for _ in 0..WIDE {
-            shift -= 8;
-            at = self.cells.block(at, (value >> shift) as usize % 256);
+        let mut at = above(value, STEPS) as usize;
+        for steps in (0..STEPS).rev() {
+            let block = self.blocks.get(at);
+            let cell = block.and_then(|block| block.get(above(value, steps) as usize % BLOCK));
+            at = cell.copied().map_or(0, usize::from);
         }
-        for _ in 0..NARROW {
-            shift -= 4;
-            at = self.cells.block(at, (value >> shift) as usize % 16);
-        }
-        at
+        u32::try_from(at).unwrap_or(0)
     }
 
     fn bytes(&self) -> usize {
-        self.cells.bytes()
+        size_of_val(self.blocks.as_slice())
     }
 }

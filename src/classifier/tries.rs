@@ -5,9 +5,9 @@
 
 use std::net::IpAddr;
 
-use super::cells::{Fixed, Grown};
 use super::columns::Columns;
 use super::cuts::Cuts;
+use super::deep_trie::DeepTrie;
 use super::line::{Line, Lines};
 use super::long_trie::LongTrie;
 use super::trie::Trie;
@@ -50,18 +50,14 @@ struct Addresses<T> {
     first: u32,
 }
 
-/// For few prefixes: four steps of 8 bits for an address, two for a port.
-type SmallV4 = Trie<Fixed, 3, 0>;
-pub(super) type Small = Tries<SmallV4, LongTrie<Fixed>, Trie<Fixed, 1, 0>>;
+/// For few prefixes and ports.
+pub(super) type Small = Tries<Trie<4>, LongTrie<u16>, Trie<2>>;
 /// For prefixes that lie apart: counted in one step.
-pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<Fixed>, Columns>;
-/// For thousands of prefixes side by side: the upper 16 bits, then four steps of 4, which take little memory.
-pub(super) type Deep = Tries<Trie<Fixed, 0, 4>, LongTrie<Fixed>, Columns>;
+pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Columns<u16>>;
+/// For thousands of prefixes side by side.
+pub(super) type Deep = Tries<DeepTrie, LongTrie<u16>, Columns<u16>>;
 /// For more of them than 16 bits can number: a further step counts sixteen times as many, so four are enough for all.
-pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<Grown>, Trie<Grown, 1, 0>>;
-
-/// The small form may have so many cells for IPv4 addresses.
-const SMALL_CELLS: usize = 128 << 10;
+pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<u32>, Columns<u32>>;
 
 /// The tries of one direction, in one of the forms.
 pub(super) enum Form {
@@ -74,12 +70,10 @@ pub(super) enum Form {
 impl Form {
     /// Builds the form that suits the lines; `None` where they are cut into more blocks than can be numbered.
     pub(super) fn build(lines: &Lines) -> Option<Self> {
-        let sides = [&lines.source_v4, &lines.destination_v4];
-        if sides.map(SmallV4::most_cells).into_iter().sum::<usize>() <= SMALL_CELLS
-            && let Some(small) = Small::build(lines)
-        {
+        if let Some(small) = Small::build(lines) {
             return Some(Self::Small(small));
         }
+        let sides = [&lines.source_v4, &lines.destination_v4];
         if sides.into_iter().any(|line| line.runs.len() > usize::from(u16::MAX)) {
             return Vast::build(lines).map(Self::Vast);
         }
