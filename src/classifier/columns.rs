@@ -38,7 +38,8 @@ impl<C: Cell> FindClass<u32> for Columns<C> {
             columns.get_mut(usize::from(begin)..end)?.fill(column);
         }
         let pages = (0..=line.last).step_by(PAGE);
-        let places = pages.flat_map(|page| begins.iter().map(move |&begin| page | u32::from(begin)));
+        let places =
+            pages.flat_map(|page| begins.iter().map(move |&begin| page | u32::from(begin)));
         let (mut runs, mut class) = (line.runs.iter().peekable(), 0);
         let classes = places.map(|place| {
             while let Some(run) = runs.next_if(|run| run.0 <= place) {

@@ -28,7 +28,7 @@ pub(super) struct Cuts<C, const FURTHER: usize> {
     /// Where the groups of each further step begin.
     steps: [usize; FURTHER],
     groups: Vec<Group>,
-    /// The class behind so many cuts.
+    /// The class behind so many cuts; that of the last address again for the numbers that fill a group up.
     classes: Vec<C>,
 }
 
@@ -114,13 +114,15 @@ impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
             let cuts = filled(kept(&cuts, following), 1);
             groups.extend(cuts.as_chunks().0.iter().copied().map(Group));
         }
+        // Only the last address of all counts what fills groups up.
+        let filling = line.runs.last().into_iter().flat_map(|run| [run.1; 2 * sixteen::LEN]);
         Some(Self {
             plan,
             root: shrink(plan.root(&cuts))?,
             first: filled(kept(&cuts, plan.further), 2),
             steps,
             groups,
-            classes: shrink(line.runs.iter().map(|run| run.1))?,
+            classes: shrink(line.runs.iter().map(|run| run.1).chain(filling))?,
         })
     }
 
@@ -135,9 +137,10 @@ impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
             let more = self.groups.get(begin + at).map_or(0, |group| count(&group.0, key));
             at = at * sixteen::LEN + more;
         }
-        // Only the last address of all counts what fills the last group up: it is of the last class.
-        let class = self.classes.get(at).or_else(|| self.classes.last());
-        class.map_or(0, |&class| class.into())
+        if FURTHER > 0 {
+            at = at.min(self.classes.len().saturating_sub(1));
+        }
+        self.classes.get(at).map_or(0, |&class| class.into())
     }
 
     fn bytes(&self) -> usize {

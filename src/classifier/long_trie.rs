@@ -103,8 +103,7 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
         let (base, floor) = (u128::from(span.prefix) << 64, 64 + span.floor);
         let plan =
             Plan { base, root, root_blocks: 0, wide: wide_steps, narrow: narrow_steps, floor };
-        let Blocks { root, wide, narrow, first_tail, tails } =
-            Blocks::build(line, plan);
+        let Blocks { root, wide, narrow, first_tail, tails } = Blocks::build(line, plan);
         Some(Self {
             root: shrink(root)?,
             wide: in_blocks(wide)?,

@@ -40,6 +40,7 @@ mod columns;
 mod cuts;
 mod deep_trie;
 mod explain;
+mod flat;
 mod lane;
 mod layers;
 mod line;

@@ -173,6 +173,8 @@ pub(super) fn source_port_place(port: Option<u16>) -> u32 {
 }
 
 const SOURCE_PORTLESS: u32 = 1 << 16;
+/// The places on the line of source ports.
+pub(super) const SOURCE_PORT_PLACES: usize = SOURCE_PORTLESS as usize + 1;
 
 /// Cuts the line of source ports into runs.
 pub(super) fn cut_source_ports(

@@ -138,19 +138,20 @@ fn choose_tries<R: Rows + Send + Sync + 'static>(
     })
 }
 
-/// A table of one form: tries of `V4`, `V6` and `P`, rows `R`.
+/// A table of one form: tries of `V4`, `V6`, `P` and `S`, rows `R`.
 #[derive(Debug)]
-struct Compiled<V4, V6, P, R> {
+struct Compiled<V4, V6, P, S, R> {
     parts: Parts,
-    tries: Tries<V4, V6, P>,
+    tries: Tries<V4, V6, P, S>,
     rows: R,
 }
 
-impl<V4, V6, P, R> Compiled<V4, V6, P, R>
+impl<V4, V6, P, S, R> Compiled<V4, V6, P, S, R>
 where
     V4: FindClass<u32>,
     V6: FindClass<u128>,
     P: FindClass<u32>,
+    S: FindClass<u32>,
     R: Rows,
 {
     #[expect(
@@ -178,11 +179,12 @@ where
     }
 }
 
-impl<V4, V6, P, R> Table for Compiled<V4, V6, P, R>
+impl<V4, V6, P, S, R> Table for Compiled<V4, V6, P, S, R>
 where
     V4: FindClass<u32>,
     V6: FindClass<u128>,
     P: FindClass<u32>,
+    S: FindClass<u32>,
     R: Rows + Send + Sync,
 {
     fn decide_v4(

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::columns::Columns;
 use super::cuts::Cuts;
 use super::deep_trie::DeepTrie;
+use super::flat::Flat;
 use super::line::{Line, Lines};
 use super::long_trie::LongTrie;
 use super::trie::Trie;
@@ -26,12 +27,12 @@ pub(super) trait FindClass<V>: Sized + Send + Sync {
 
 /// What finds the classes of each dimension.
 #[derive(Debug)]
-pub(super) struct Tries<V4, V6, P> {
+pub(super) struct Tries<V4, V6, P, S> {
     pub(super) source: Side<V4, V6>,
     pub(super) destination: Side<V4, V6>,
     pub(super) service: P,
     /// `None` where no rule looks at source ports.
-    pub(super) source_port: Option<P>,
+    pub(super) source_port: Option<S>,
 }
 
 /// The addresses of one side, source or destination.
@@ -51,13 +52,13 @@ struct Addresses<T> {
 }
 
 /// For few prefixes and ports.
-pub(super) type Small = Tries<Trie<4>, LongTrie<u16>, Trie<2>>;
+pub(super) type Small = Tries<Trie<4>, LongTrie<u16>, Trie<2>, Trie<2>>;
 /// For prefixes that lie apart: counted in one step.
-pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Columns<u16>>;
+pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Columns<u16>, Flat<u16>>;
 /// For thousands of prefixes side by side.
-pub(super) type Deep = Tries<DeepTrie, LongTrie<u16>, Columns<u16>>;
+pub(super) type Deep = Tries<DeepTrie, LongTrie<u16>, Columns<u16>, Flat<u16>>;
 /// For more of them than 16 bits can number: a further step counts sixteen times as many, so four are enough for all.
-pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<u32>, Columns<u32>>;
+pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<u32>, Columns<u32>, Flat<u32>>;
 
 /// The tries of one direction, in one of the forms.
 pub(super) enum Form {
@@ -84,11 +85,12 @@ impl Form {
     }
 }
 
-impl<V4, V6, P> Tries<V4, V6, P>
+impl<V4, V6, P, S> Tries<V4, V6, P, S>
 where
     V4: FindClass<u32>,
     V6: FindClass<u128>,
     P: FindClass<u32>,
+    S: FindClass<u32>,
 {
     /// Builds the tries of the lines; `None` where this form can not hold them.
     pub(super) fn build(lines: &Lines) -> Option<Self> {
@@ -97,7 +99,7 @@ where
         let destination_v4 = Addresses::build(&lines.destination_v4)?;
         let source_port = match &lines.source_port {
             None => None,
-            Some(line) => Some(P::build(line)?),
+            Some(line) => Some(S::build(line)?),
         };
         Some(Self {
             source: Side { v4: source_v4, v6: Addresses::build(&lines.source_v6)? },
