@@ -174,3 +174,108 @@ impl<V4: FindClass<u32>, V6: FindClass<u128>> Side<V4, V6> {
         self.v4.bytes() + self.v6.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::btree_map;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::classifier::line::{Position, Run};
+
+    /// The first class of a line that stands behind others.
+    const FIRST: u32 = 7;
+
+    /// Makes a line that is cut at these places, with the classes behind them.
+    fn line<P: Position>(cuts: &BTreeMap<P, u32>, last: P) -> Line<P> {
+        let mut runs: Vec<Run<P>> = vec![(P::ZERO, FIRST)];
+        for (&place, &class) in cuts {
+            if place > P::ZERO && place <= last && runs.last().is_some_and(|run| run.1 != class) {
+                runs.push((place, class));
+            }
+        }
+        Line { runs, last, classes: FIRST..FIRST + 40 }
+    }
+
+    fn agrees<P: Position + std::fmt::Debug, F: FindClass<P>>(line: &Line<P>) {
+        let found = F::build(line).expect("the line is small");
+        let around = line.runs.iter().flat_map(|run| {
+            let before = (run.0 > P::ZERO).then(|| run.0 - P::from(1));
+            [before, Some(run.0), run.0.next()].into_iter().flatten()
+        });
+        for value in around.filter(|&value| value <= line.last).chain([P::ZERO, line.last]) {
+            let run = line.runs.partition_point(|run| run.0 <= value) - 1;
+            assert_eq!(found.find(value), line.runs[run].1, "{value:?} of {:?}", line.runs);
+        }
+    }
+
+    /// Cuts far apart and cuts side by side.
+    fn cuts(bits: u32) -> impl Strategy<Value = BTreeMap<u32, u32>> {
+        let far = any::<u32>().prop_map(move |place| place >> (u32::BITS - bits));
+        let near = (0u32..300).prop_map(|place| 0x2_0000 + 5 * place);
+        btree_map(prop_oneof![far, near], FIRST..FIRST + 40, 0..60)
+    }
+
+    fn long_cuts() -> impl Strategy<Value = BTreeMap<u128, u32>> {
+        let prefix = (any::<u128>(), 0u32..=128, any::<bool>()).prop_map(|(bits, length, near)| {
+            let bits = if near { 0x2001_0db8 << 96 | bits >> 32 } else { bits };
+            bits & u128::MAX.checked_shl(128 - length).unwrap_or(0)
+        });
+        btree_map(prefix, FIRST..FIRST + 40, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn every_form_finds_the_class_of_an_ipv4_address(cuts in cuts(32)) {
+            let line = line(&cuts, u32::MAX);
+            agrees::<_, Trie<4>>(&line);
+            agrees::<_, Cuts<u32, 4>>(&line);
+            agrees::<_, DeepTrie>(&line);
+        }
+
+        #[test]
+        fn every_form_finds_the_class_of_a_port_on_every_page(cuts in cuts(18)) {
+            let line = line(&cuts, (1 << 18) - 1);
+            agrees::<_, Trie<2>>(&line);
+            agrees::<_, Columns<u16>>(&line);
+            agrees::<_, Columns<u32>>(&line);
+        }
+
+        #[test]
+        fn every_form_finds_the_class_of_a_source_port(cuts in cuts(17)) {
+            let line = line(&cuts, 1 << 16);
+            agrees::<_, Trie<2>>(&line);
+            agrees::<_, Flat<u16>>(&line);
+        }
+
+        #[test]
+        fn a_long_trie_finds_the_class_of_an_ipv6_address(cuts in long_cuts()) {
+            let line = line(&cuts, u128::MAX);
+            prop_assume!(line.is_cut());
+            agrees::<_, LongTrie<u16>>(&line);
+            agrees::<_, LongTrie<u32>>(&line);
+        }
+    }
+
+    #[test]
+    fn a_trie_of_more_blocks_than_its_cache_holds_is_left_to_another_form() {
+        let scattered = line(&(0..600).map(|n| (n << 22, FIRST + n % 40)).collect(), u32::MAX);
+        agrees::<_, Cuts<u16, 0>>(&scattered);
+        let many = line(&(0..600).map(|n| (n << 20 | n, FIRST + n % 40)).collect(), u32::MAX);
+        assert!(Trie::<4>::build(&many).is_none());
+        agrees::<_, DeepTrie>(&many);
+    }
+
+    #[test]
+    fn numbers_of_sixteen_bits_that_do_not_suffice_are_refused() {
+        let cuts = (0..70_000u32).map(|n| (n << 12, FIRST + n % 2)).collect();
+        let mut many = line(&cuts, u32::MAX);
+        many.runs.iter_mut().zip(0..).for_each(|(run, class)| run.1 = class);
+        many.classes = 0..70_001;
+        assert!(DeepTrie::build(&many).is_none());
+        assert!(Cuts::<u16, 4>::build(&many).is_none());
+        agrees::<_, Cuts<u32, 4>>(&many);
+    }
+}
