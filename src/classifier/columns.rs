@@ -16,7 +16,7 @@ const PAGE: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Columns<C> {
     /// The column of each port.
-    columns: Box<[u16; PAGE]>,
+    of_port: Box<[u16; PAGE]>,
     /// How many columns a page has.
     width: usize,
     /// The classes of the first page's columns, then those of the next page, and so on.
@@ -32,10 +32,10 @@ impl<C: Cell> FindClass<u32> for Columns<C> {
         if (line.last as usize / PAGE + 1) * width * size_of::<C>() > MEMORY_BUDGET {
             return None;
         }
-        let mut columns = vec![0; PAGE];
+        let mut of_port = vec![0; PAGE];
         let ends = begins.iter().skip(1).map(|&end| usize::from(end)).chain([PAGE]);
         for ((column, &begin), end) in (0..).zip(&begins).zip(ends) {
-            columns.get_mut(usize::from(begin)..end)?.fill(column);
+            of_port.get_mut(usize::from(begin)..end)?.fill(column);
         }
         let pages = (0..=line.last).step_by(PAGE);
         let places =
@@ -48,18 +48,18 @@ impl<C: Cell> FindClass<u32> for Columns<C> {
             class
         });
         let classes = shrink(classes)?;
-        Some(Self { columns: columns.into_boxed_slice().try_into().ok()?, width, classes })
+        Some(Self { of_port: of_port.into_boxed_slice().try_into().ok()?, width, classes })
     }
 
     #[inline]
     fn find(&self, value: u32) -> u32 {
-        let column = self.columns.get(usize::from(port(value))).copied().map_or(0, usize::from);
+        let column = self.of_port.get(usize::from(port(value))).copied().map_or(0, usize::from);
         let class = self.classes.get(value as usize / PAGE * self.width + column);
         class.map_or(0, |&class| class.into())
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(&*self.columns) + size_of_val(self.classes.as_slice())
+        size_of_val(&*self.of_port) + size_of_val(self.classes.as_slice())
     }
 }
 

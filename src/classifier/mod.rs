@@ -20,12 +20,18 @@
 //! A long list of prefixes costs one address table, not one entry for every pair of prefixes, and the work a packet
 //! costs hardly depends on the packet: there is no path that a hostile sender can make long.
 //!
+//! **What is scarce are loads.** Look-ups of several packets overlap in the processor, but it keeps only some seventy
+//! loads under way, and the place and the length of every list is a load too. So a packet's fields come in registers,
+//! all rows of a direction stand in one list, and a table that has one size says so in its type.
+//!
 //! # The rooms, in reading order
 //!
 //! - `line`: a line of values (addresses, ports), cut into runs of one class; `sweep`: cuts it.
 //! - `packed`: collects the distinct rows; guards against more classes than memory can hold.
-//! - `blocks`: builds the tables that find a value's class; `trie`, for IPv4 addresses and ports, and `long_trie`, for
-//!   IPv6 addresses, read them in a fixed number of loads; `cuts` counts instead; `tries` chooses their form.
+//! - `tries`: finds a value's class, by tables in the form that suits the line. For IPv4 addresses: `trie` for few
+//!   prefixes, `cuts` for scattered ones, which are counted, `deep_trie` for many side by side. For IPv6 addresses:
+//!   `long_trie`. For ports: `trie` where they are few, else `columns` and, for source ports, `flat`. `blocks` builds
+//!   the cells of all tries.
 //! - `addresses`, `services`: the lines of source and destination; of (protocol, destination port), of source ports.
 //! - `layers`: which bits belong to which group, and how the groups speak in turn.
 //! - `sixteen`: sixteen numbers looked at at once; `lane`: one layer's part of a row; `rows`: the AND, as straight-line code of a fixed width.

@@ -129,7 +129,7 @@ impl<T> Addresses<T> {
         Some(Self { trie, first })
     }
 
-    #[inline(always)]
+    #[inline]
     fn find<V>(&self, address: V) -> u32
     where
         T: FindClass<V>,
@@ -156,7 +156,7 @@ impl<V4: FindClass<u32>, V6: FindClass<u128>> Side<V4, V6> {
     }
 
     /// Returns the class of an IPv6 address.
-    #[inline(always)]
+    #[inline]
     pub(super) fn v6(&self, address: u128) -> u32 {
         self.v6.find(address)
     }
