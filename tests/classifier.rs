@@ -531,6 +531,80 @@ fn scattered(rules: u16, prefixes: u32) -> AppliedRules {
     nic_only((0..rules).map(&mut rule).collect())
 }
 
+/// Twenty rules that take turns with `count` prefixes, each 2^`shift` behind the one before, of both families and on both
+/// sides, and with ports that no two rules share.
+fn taking_turns(count: u32, shift: u32) -> AppliedRules {
+    let rule = |number: u16| {
+        let turns = (u32::from(number)..count).step_by(20);
+        let prefixes = turns.flat_map(|turn| {
+            let v4 = IpNet::new(nth_v4(turn, shift).into(), 28).unwrap();
+            let v6 = IpNet::new(nth_v6(turn, shift).into(), 60).unwrap();
+            [v4, v6].map(AddressPrefix::Network)
+        });
+        let ports =
+            |first| PortSet::new(vec![PortRange { first, last: first + 40 * number }]).unwrap();
+        let protocol = match number % 2 {
+            0 => RuleProtocol::Any,
+            _ => RuleProtocol::Only(Protocol::TCP),
+        };
+        let prefixes: Vec<AddressPrefix> = prefixes.collect();
+        SecurityRule {
+            source: prefixes.clone(),
+            destination: if number.is_multiple_of(3) { vec![AddressPrefix::Any] } else { prefixes },
+            source_ports: if number.is_multiple_of(4) { ports(1000) } else { PortSet::any() },
+            destination_ports: ports(100 + number),
+            protocol,
+            ..rule_from(100 + number, &[], Access::Allow)
+        }
+    };
+    let rules = (0..20).map(rule).chain(default_security_rules()).collect();
+    nic_only(rules)
+}
+
+fn nth_v4(turn: u32, shift: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(0x0a00_0000u32.wrapping_add(turn << shift))
+}
+
+fn nth_v6(turn: u32, shift: u32) -> Ipv6Addr {
+    Ipv6Addr::from_bits((0x2a01 << 112) + (u128::from(turn) << (shift + 64)))
+}
+
+#[test]
+fn in_whatever_form_the_tables_are_the_answers_are_the_oracles() {
+    // Few prefixes; scattered ones; many side by side; more than 16 bits can number.
+    for (count, shift, steps) in [(40, 24, 300), (2000, 20, 100), (6000, 5, 50), (70_000, 14, 9)] {
+        let rules = taking_turns(count, shift);
+        let policy = compile(&rules);
+        for step in 0..steps {
+            let (turn, other) = (step * 7919 % count, step * 104_729 % count);
+            let edge = (step % 3 * 8).wrapping_sub(step % 2);
+            let v4 = |turn| Ipv4Addr::from_bits(nth_v4(turn, shift).to_bits().wrapping_add(edge));
+            let v6 = |turn| {
+                let edge = u128::from(edge) << 64;
+                Ipv6Addr::from_bits(nth_v6(turn, shift).to_bits().wrapping_add(edge))
+            };
+            let number = u16::try_from(turn % 20).unwrap();
+            let pair = Ports::Pair { source: 1000 + 40 * number, destination: 100 + 41 * number };
+            let behind = Ports::Pair { source: 999, destination: 101 + 41 * number };
+            for ports in [pair, behind, Ports::Absent] {
+                for (source, destination) in [
+                    (IpAddr::from(v4(turn)), IpAddr::from(v4(other))),
+                    (v4(turn).into(), v4(turn).into()),
+                    (v6(turn).into(), v6(other).into()),
+                    (v6(turn).into(), v6(turn).into()),
+                ] {
+                    let protocol =
+                        if step.is_multiple_of(5) { Protocol::UDP } else { Protocol::TCP };
+                    let packet = FiveTuple { protocol, source, destination, ports };
+                    let expected = evaluate(&rules, Direction::Inbound, &packet);
+                    let found = policy.classify(Direction::Inbound, &packet);
+                    assert_eq!(found, expected, "{count} prefixes: {packet}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn rows_too_many_to_lie_flat_answer_the_same() {
     // 3,000 rules are more than a flat row holds.
