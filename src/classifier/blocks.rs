@@ -90,13 +90,13 @@ impl Cell for u16 {}
 impl Cell for u32 {}
 
 /// Makes numbers that fit smaller; `None` where one does not.
-pub(super) fn shrink<C: TryFrom<u32>>(numbers: impl IntoIterator<Item = u32>) -> Option<Vec<C>> {
+pub(super) fn shrink<C: TryFrom<u32>>(numbers: impl IntoIterator<Item = u32>) -> Option<Box<[C]>> {
     numbers.into_iter().map(|number| C::try_from(number).ok()).collect()
 }
 
 /// Lays cells out in blocks; `None` where they do not fit.
-pub(super) fn in_blocks<C: Cell, const N: usize>(cells: Vec<u32>) -> Option<Vec<[C; N]>> {
-    Some(shrink(cells)?.as_chunks().0.to_vec())
+pub(super) fn in_blocks<C: Cell, const N: usize>(cells: Vec<u32>) -> Option<Box<[[C; N]]>> {
+    Some(shrink(cells)?.as_chunks().0.into())
 }
 
 /// The blocks of one width under construction.

@@ -20,7 +20,7 @@ pub(super) struct Columns<C> {
     /// How many columns a page has.
     width: usize,
     /// The classes of the first page's columns, then those of the next page, and so on.
-    classes: Vec<C>,
+    classes: Box<[C]>,
 }
 
 impl<C: Cell> FindClass<u32> for Columns<C> {
@@ -59,7 +59,7 @@ impl<C: Cell> FindClass<u32> for Columns<C> {
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(&*self.of_port) + size_of_val(self.classes.as_slice())
+        size_of_val(&*self.of_port) + size_of_val(&*self.classes)
     }
 }
 

@@ -22,14 +22,14 @@ const FEWEST_ROOT_BITS: u32 = 8;
 pub(super) struct Cuts<C, const FURTHER: usize> {
     plan: Plan,
     /// How many cuts of the first step lie before all addresses of a cell.
-    root: Vec<C>,
+    root: Box<[C]>,
     /// The cuts of the first step.
-    first: Vec<i32>,
+    first: Box<[i32]>,
     /// Where the groups of each further step begin.
     steps: [usize; FURTHER],
-    groups: Vec<Group>,
+    groups: Box<[Group]>,
     /// The class behind so many cuts; that of the last address again for the numbers that fill a group up.
-    classes: Vec<C>,
+    classes: Box<[C]>,
 }
 
 /// The cuts that a further step counts at once.
@@ -119,9 +119,9 @@ impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
         Some(Self {
             plan,
             root: shrink(plan.root(&cuts))?,
-            first: filled(kept(&cuts, plan.further), 2),
+            first: filled(kept(&cuts, plan.further), 2).into(),
             steps,
-            groups,
+            groups: groups.into(),
             classes: shrink(line.runs.iter().map(|run| run.1).chain(filling))?,
         })
     }
@@ -144,10 +144,10 @@ impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(self.root.as_slice())
-            + size_of_val(self.first.as_slice())
-            + size_of_val(self.groups.as_slice())
-            + size_of_val(self.classes.as_slice())
+        size_of_val(&*self.root)
+            + size_of_val(&*self.first)
+            + size_of_val(&*self.groups)
+            + size_of_val(&*self.classes)
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct DeepTrie {
     /// The number of the block that the upper bits lead to.
     root: Box<[u16; 1 << ROOT_BITS]>,
     /// Cells hold numbers of blocks, after the last step the class.
-    blocks: Vec<[u16; 16]>,
+    blocks: Box<[[u16; 16]]>,
 }
 
 impl FindClass<u32> for DeepTrie {
@@ -24,7 +24,7 @@ impl FindClass<u32> for DeepTrie {
         let root = 1 << ROOT_BITS;
         let plan = Plan { base: 0, root, root_blocks: 0, wide: 0, narrow: STEPS, floor: 0 };
         let Blocks { root, narrow, .. } = Blocks::build(line, plan);
-        let root = shrink(root)?.into_boxed_slice().try_into().ok()?;
+        let root = shrink(root)?.try_into().ok()?;
         Some(Self { root, blocks: in_blocks(narrow)? })
     }
 
@@ -39,6 +39,6 @@ impl FindClass<u32> for DeepTrie {
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(&*self.root) + size_of_val(self.blocks.as_slice())
+        size_of_val(&*self.root) + size_of_val(&*self.blocks)
     }
 }

@@ -21,7 +21,7 @@ impl<C: Cell> FindClass<u32> for Flat<C> {
             }
             class
         });
-        Some(Self(shrink(classes)?.into_boxed_slice().try_into().ok()?))
+        Some(Self(shrink(classes)?.try_into().ok()?))
     }
 
     #[inline]

@@ -19,16 +19,16 @@ const WIDE_LEVEL_BYTES: usize = 128 << 10;
 /// The class of every IPv6 address.
 #[derive(Debug)]
 pub(super) struct LongTrie<C> {
-    root: Vec<C>,
+    root: Box<[C]>,
     /// The blocks of all steps of 8 bits, and how many steps those are.
-    wide: Vec<[C; 256]>,
+    wide: Box<[[C; 256]]>,
     wide_steps: usize,
     /// The blocks of all steps of 4 bits, and how many steps those are.
-    narrow: Vec<[C; 16]>,
+    narrow: Box<[[C; 16]]>,
     narrow_steps: usize,
     /// After the last step, numbers below this one are classes, the others tails.
     first_tail: u32,
-    tails: Vec<Tail<u128>>,
+    tails: Box<[Tail<u128>]>,
     span: Span,
 }
 
@@ -111,7 +111,7 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
             narrow: in_blocks(narrow)?,
             narrow_steps,
             first_tail,
-            tails,
+            tails: tails.into(),
             span,
         })
     }
@@ -143,9 +143,9 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
     fn bytes(&self) -> usize {
         let tails =
             self.tails.iter().map(|runs| size_of::<Tail<u128>>() + size_of_val(runs.as_ref()));
-        size_of_val(self.root.as_slice())
-            + size_of_val(self.wide.as_slice())
-            + size_of_val(self.narrow.as_slice())
+        size_of_val(&*self.root)
+            + size_of_val(&*self.wide)
+            + size_of_val(&*self.narrow)
             + tails.sum::<usize>()
     }
 }

@@ -18,7 +18,7 @@ const MOST_BLOCKS: usize = 512;
 /// the block of the first step.
 #[derive(Debug)]
 pub(super) struct Trie<const STEPS: u32> {
-    blocks: Vec<[u16; BLOCK]>,
+    blocks: Box<[[u16; BLOCK]]>,
 }
 
 /// Returns the bits above those of so many steps.
@@ -59,6 +59,6 @@ impl<const STEPS: u32> FindClass<u32> for Trie<STEPS> {
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(self.blocks.as_slice())
+        size_of_val(&*self.blocks)
     }
 }
