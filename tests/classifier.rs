@@ -571,8 +571,9 @@ fn nth_v6(turn: u32, shift: u32) -> Ipv6Addr {
 
 #[test]
 fn in_whatever_form_the_tables_are_the_answers_are_the_oracles() {
-    // Few prefixes; scattered ones; many side by side; more than 16 bits can number.
-    for (count, shift, steps) in [(40, 24, 300), (2000, 20, 100), (6000, 5, 50), (70_000, 14, 9)] {
+    // Few prefixes; scattered ones; many side by side; more than 16 bits can number, scattered and side by side.
+    let cases = [(40, 24, 300), (2000, 20, 100), (6000, 5, 50), (70_000, 14, 9), (70_000, 5, 9)];
+    for (count, shift, steps) in cases {
         let rules = taking_turns(count, shift);
         let policy = compile(&rules);
         for step in 0..steps {

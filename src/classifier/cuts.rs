@@ -22,7 +22,7 @@ const FEWEST_ROOT_BITS: u32 = 8;
 pub(super) struct Cuts<C, const FURTHER: usize> {
     plan: Plan,
     /// How many cuts of the first step lie before all addresses of a cell.
-    root: Box<[C]>,
+    root: Box<[u16]>,
     /// The cuts of the first step.
     first: Box<[i32]>,
     /// Where the groups of each further step begin.
@@ -54,8 +54,12 @@ impl Plan {
         (0..=most).flat_map(plans).find(|plan| plan.suffices(cuts))
     }
 
-    /// Says whether no cell of the root holds more cuts than the first step counts.
+    /// Says whether the root can number the cuts of the first step, and none of its cells holds more of them than that
+    /// step counts.
     fn suffices(self, cuts: &[u32]) -> bool {
+        if u16::try_from(kept(cuts, self.further).len()).is_err() {
+            return false;
+        }
         let cell = |cut| cut >> self.shift;
         let ahead = kept(cuts, self.further).skip(sixteen::LEN);
         kept(cuts, self.further).zip(ahead).all(|(cut, ahead)| cell(cut) != cell(ahead))
@@ -79,7 +83,7 @@ impl Plan {
 }
 
 /// Returns the cuts that a step looks at which so many others follow: the last of each sixteen that the next one takes.
-fn kept(cuts: &[u32], following: usize) -> impl Iterator<Item = u32> {
+fn kept(cuts: &[u32], following: usize) -> impl ExactSizeIterator<Item = u32> {
     let every = (0..following).fold(1, |every: usize, _| every.saturating_mul(sixteen::LEN));
     cuts.iter().skip(every - 1).step_by(every).copied()
 }
@@ -106,7 +110,6 @@ fn count(cuts: &Sixteen, key: i32) -> usize {
 impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
     fn build(line: &Line<u32>) -> Option<Self> {
         let cuts: Vec<u32> = line.runs.iter().skip(1).map(|run| run.0).collect();
-        C::try_from(u32::try_from(cuts.len()).ok()?).ok()?;
         let plan = Plan::of(&cuts, FURTHER)?;
         let (mut steps, mut groups) = ([0; FURTHER], Vec::new());
         for (following, begin) in (0..plan.further).rev().zip(&mut steps) {
@@ -130,7 +133,7 @@ impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
     fn find(&self, value: u32) -> u32 {
         let key = signed(value);
         let cell = self.root.get((value >> self.plan.shift) as usize);
-        let mut at = cell.map_or(0, |&cell| cell.into()) as usize;
+        let mut at = cell.map_or(0, |&before| before.into());
         let first = self.first.get(at..at + sixteen::LEN).and_then(|cuts| cuts.first_chunk());
         at += first.map_or(0, |cuts| count(cuts, key));
         for begin in self.steps.iter().take(self.plan.further) {
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn more_cuts_than_a_cell_can_number_are_refused() {
+    fn more_classes_than_can_be_numbered_are_refused() {
         let many = line((0..70_000).map(|cut| cut << 12));
         assert!(Cuts::<u16, 4>::build(&many).is_none());
         agrees::<4>(&many, [0xffff_fffe]);

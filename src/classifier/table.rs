@@ -134,6 +134,7 @@ fn choose_tries<R: Rows + Send + Sync + 'static>(
         Form::Small(tries) => Box::new(Compiled { parts, tries, rows }),
         Form::Scattered(tries) => Box::new(Compiled { parts, tries, rows }),
         Form::Deep(tries) => Box::new(Compiled { parts, tries, rows }),
+        Form::Large(tries) => Box::new(Compiled { parts, tries, rows }),
         Form::Vast(tries) => Box::new(Compiled { parts, tries, rows }),
     })
 }

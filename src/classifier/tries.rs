@@ -57,7 +57,9 @@ pub(super) type Small = Tries<Trie<4>, LongTrie<u16>, Trie<2>, Trie<2>>;
 pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Columns<u16>, Flat<u16>>;
 /// For thousands of prefixes side by side.
 pub(super) type Deep = Tries<DeepTrie, LongTrie<u16>, Columns<u16>, Flat<u16>>;
-/// For more of them than 16 bits can number: a further step counts sixteen times as many, so four are enough for all.
+/// For more of them than 16 bits can number, of not so many classes: counted in two steps.
+pub(super) type Large = Tries<Cuts<u16, 1>, LongTrie<u16>, Columns<u16>, Flat<u16>>;
+/// For everything else: a further step counts sixteen times as many, so four are enough for all.
 pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<u32>, Columns<u32>, Flat<u32>>;
 
 /// The tries of one direction, in one of the forms.
@@ -65,6 +67,7 @@ pub(super) enum Form {
     Small(Small),
     Scattered(Scattered),
     Deep(Deep),
+    Large(Large),
     Vast(Vast),
 }
 
@@ -74,14 +77,17 @@ impl Form {
         if let Some(small) = Small::build(lines) {
             return Some(Self::Small(small));
         }
-        let sides = [&lines.source_v4, &lines.destination_v4];
-        if sides.into_iter().any(|line| line.runs.len() > usize::from(u16::MAX)) {
-            return Vast::build(lines).map(Self::Vast);
+        if let Some(scattered) = Scattered::build(lines) {
+            return Some(Self::Scattered(scattered));
         }
-        Scattered::build(lines)
-            .map(Self::Scattered)
-            .or_else(|| Deep::build(lines).map(Self::Deep))
-            .or_else(|| Vast::build(lines).map(Self::Vast))
+        let sides = [&lines.source_v4, &lines.destination_v4];
+        let can_be_numbered = |line: &Line<u32>| u16::try_from(line.runs.len()).is_ok();
+        if sides.into_iter().all(can_be_numbered)
+            && let Some(deep) = Deep::build(lines)
+        {
+            return Some(Self::Deep(deep));
+        }
+        Large::build(lines).map(Self::Large).or_else(|| Vast::build(lines).map(Self::Vast))
     }
 }
 
@@ -231,6 +237,7 @@ mod tests {
         fn every_form_finds_the_class_of_an_ipv4_address(cuts in cuts(32)) {
             let line = line(&cuts, u32::MAX);
             agrees::<_, Trie<4>>(&line);
+            agrees::<_, Cuts<u16, 4>>(&line);
             agrees::<_, Cuts<u32, 4>>(&line);
             agrees::<_, DeepTrie>(&line);
         }
@@ -277,5 +284,8 @@ mod tests {
         assert!(DeepTrie::build(&many).is_none());
         assert!(Cuts::<u16, 4>::build(&many).is_none());
         agrees::<_, Cuts<u32, 4>>(&many);
+        // It is the classes that are too many, not the cuts.
+        let few = line(&(0..70_000u32).map(|n| (n << 12, FIRST + n % 2)).collect(), u32::MAX);
+        agrees::<_, Cuts<u16, 1>>(&few);
     }
 }
