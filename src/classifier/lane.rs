@@ -63,11 +63,12 @@ impl Lane for u64x4 {
         for lane in lanes {
             shared &= *lane;
         }
+        let [first, second, third, fourth] = shared.to_array();
         // From the last word to the first, a choice between values each time: the first that is not zero stays.
-        let (mut word, mut place) = (0, 0);
-        for (index, &next) in shared.as_array().iter().enumerate().rev() {
+        let (mut word, mut place) = (fourth, 3 * WORD);
+        for (next, begin) in [(third, 2 * WORD), (second, WORD), (first, 0)] {
             word = select_unpredictable(next != 0, next, word);
-            place = select_unpredictable(next != 0, index * WORD, place);
+            place = select_unpredictable(next != 0, begin, place);
         }
         (word != 0).then(|| place + word.trailing_zeros() as usize)
     }
