@@ -532,7 +532,7 @@ fn scattered(rules: u16, prefixes: u32) -> AppliedRules {
 }
 
 /// Twenty rules that take turns with `count` prefixes, each 2^`shift` behind the one before, of both families and on both
-/// sides, and with ports that no two rules share.
+/// sides, and with ranges of ports of different lengths.
 fn taking_turns(count: u32, shift: u32) -> AppliedRules {
     let rule = |number: u16| {
         let turns = (u32::from(number)..count).step_by(20);

@@ -67,7 +67,7 @@ impl<'a> AddressLists<'a> {
     }
 
     /// Cuts the IPv4 addresses into runs.
-    pub(super) fn ipv4(&self, rows: &mut RowCollector) -> Result<Line<u32>, CompileError> {
+    pub(super) fn ipv4(&self, rows: RowCollector<'_>) -> Result<Line<u32>, CompileError> {
         let lists = self.lists.iter();
         let lists: Vec<List<'_, u32>> =
             lists.map(|(set, rules)| List { ranges: set.v4_ranges(), rules }).collect();
@@ -75,7 +75,7 @@ impl<'a> AddressLists<'a> {
     }
 
     /// Cuts the IPv6 addresses into runs.
-    pub(super) fn ipv6(&self, rows: &mut RowCollector) -> Result<Line<u128>, CompileError> {
+    pub(super) fn ipv6(&self, rows: RowCollector<'_>) -> Result<Line<u128>, CompileError> {
         let lists = self.lists.iter();
         let lists: Vec<List<'_, u128>> =
             lists.map(|(set, rules)| List { ranges: set.v6_ranges(), rules }).collect();

@@ -72,8 +72,7 @@ impl<P: Position> Blocks<P> {
     /// Cuts the line as planned.
     pub(super) fn build(line: &Line<P>, plan: Plan<P>) -> Self {
         let classes = line.classes.clone();
-        let narrow =
-            if plan.narrow > 0 { Level::new(4, classes.clone()) } else { Level::new(4, 0..0) };
+        let narrow = Level::new(4, if plan.narrow > 0 { classes.clone() } else { 0..0 });
         let wide = Level::new(8, 0..plan.root_blocks);
         let whole_blocks = vec![0; classes.len() * plan.wide];
         let mut builder = Builder { plan, classes, wide, narrow, whole_blocks, tails: Vec::new() };
@@ -97,6 +96,13 @@ pub(super) fn shrink<C: TryFrom<u32>>(numbers: impl IntoIterator<Item = u32>) ->
 /// Lays cells out in blocks; `None` where they do not fit.
 pub(super) fn in_blocks<C: Cell, const N: usize>(cells: Vec<u32>) -> Option<Box<[[C; N]]>> {
     Some(shrink(cells)?.as_chunks().0.into())
+}
+
+/// Takes the step that the lowest bits of a value say.
+#[inline]
+pub(super) fn step<C: Cell, const N: usize>(blocks: &[[C; N]], at: u32, value: usize) -> u32 {
+    let block = blocks.get(at as usize);
+    block.and_then(|block| block.get(value % N)).map_or(0, |&cell| cell.into())
 }
 
 /// The blocks of one width under construction.

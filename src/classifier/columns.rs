@@ -40,14 +40,7 @@ impl<C: Cell> FindClass<u32> for Columns<C> {
         let pages = (0..=line.last).step_by(PAGE);
         let places =
             pages.flat_map(|page| begins.iter().map(move |&begin| page | u32::from(begin)));
-        let (mut runs, mut class) = (line.runs.iter().peekable(), 0);
-        let classes = places.map(|place| {
-            while let Some(run) = runs.next_if(|run| run.0 <= place) {
-                class = run.1;
-            }
-            class
-        });
-        let classes = shrink(classes)?;
+        let classes = shrink(line.classes_at(places))?;
         Some(Self { of_port: of_port.into_boxed_slice().try_into().ok()?, width, classes })
     }
 

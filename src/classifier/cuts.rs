@@ -159,6 +159,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::classifier::tries::tests::agrees_at;
 
     fn line(cuts: impl IntoIterator<Item = u32>) -> Line<u32> {
         let cuts: std::collections::BTreeSet<u32> =
@@ -168,17 +169,7 @@ mod tests {
     }
 
     fn agrees<const FURTHER: usize>(line: &Line<u32>, values: impl IntoIterator<Item = u32>) {
-        let cuts = Cuts::<u32, FURTHER>::build(line).expect("the steps suffice");
-        let around = line.runs.iter().flat_map(|run| [run.0.wrapping_sub(1), run.0, run.0 + 1]);
-        for value in values.into_iter().chain(around.collect::<Vec<_>>()).chain([0, u32::MAX]) {
-            let run = line.runs.partition_point(|run| run.0 <= value) - 1;
-            assert_eq!(
-                cuts.find(value),
-                line.runs[run].1,
-                "{value:#x} of {} cuts",
-                line.runs.len()
-            );
-        }
+        agrees_at::<_, Cuts<u32, FURTHER>>(line, values);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From an IPv4 address to its class where thousands of prefixes lie side by side: the upper 16 bits in one step, the
 //! others in four of 4 bits, which take little memory.
 
-use super::blocks::{Blocks, Plan, in_blocks, shrink};
+use super::blocks::{Blocks, Plan, in_blocks, shrink, step};
 use super::line::Line;
 use super::tries::FindClass;
 
@@ -30,12 +30,12 @@ impl FindClass<u32> for DeepTrie {
 
     #[inline]
     fn find(&self, address: u32) -> u32 {
-        let mut at = self.root.get((address >> (u32::BITS - ROOT_BITS)) as usize).copied();
-        for step in (0..STEPS).rev() {
-            let block = at.and_then(|at| self.blocks.get(usize::from(at)));
-            at = block.and_then(|block| block.get((address >> (4 * step)) as usize % 16)).copied();
+        let cell = self.root.get((address >> (u32::BITS - ROOT_BITS)) as usize);
+        let mut at = cell.map_or(0, |&cell| cell.into());
+        for steps in (0..STEPS).rev() {
+            at = step(&self.blocks, at, address as usize >> (4 * steps));
         }
-        at.map_or(0, u32::from)
+        at
     }
 
     fn bytes(&self) -> usize {

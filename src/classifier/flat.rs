@@ -13,15 +13,7 @@ pub(super) struct Flat<C>(Box<[C; SOURCE_PORT_PLACES]>);
 
 impl<C: Cell> FindClass<u32> for Flat<C> {
     fn build(line: &Line<u32>) -> Option<Self> {
-        let mut runs = line.runs.iter().peekable();
-        let mut class = 0;
-        let classes = (0..=line.last).map(|place| {
-            if let Some(run) = runs.next_if(|run| run.0 == place) {
-                class = run.1;
-            }
-            class
-        });
-        Some(Self(shrink(classes)?.try_into().ok()?))
+        Some(Self(shrink(line.classes_at(0..=line.last))?.try_into().ok()?))
     }
 
     #[inline]

@@ -62,12 +62,6 @@ pub(super) struct Line<P> {
 }
 
 impl<P> Line<P> {
-    /// Numbers the classes from here on, in place of zero.
-    pub(super) fn number_from(&mut self, first: u32) {
-        self.classes = self.classes.start + first..self.classes.end + first;
-        self.runs.iter_mut().for_each(|run| run.1 += first);
-    }
-
     /// Says whether values of different classes are on it.
     pub(super) fn is_cut(&self) -> bool {
         self.runs.len() > 1
@@ -75,6 +69,20 @@ impl<P> Line<P> {
 }
 
 impl<P: Position> Line<P> {
+    /// Returns the class of each of these places, which are sorted.
+    pub(super) fn classes_at(
+        &self,
+        places: impl IntoIterator<Item = P>,
+    ) -> impl Iterator<Item = u32> {
+        let (mut runs, mut class) = (self.runs.iter().peekable(), 0);
+        places.into_iter().map(move |place| {
+            while let Some(run) = runs.next_if(|run| run.0 <= place) {
+                class = run.1;
+            }
+            class
+        })
+    }
+
     /// Returns how many blocks a trie needs at most below cells that stand for 2^`shift` values each: one for every
     /// cell that is cut, and one for every class that fills a cell.
     pub(super) fn blocks_below(&self, shift: u32) -> usize {

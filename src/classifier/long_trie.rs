@@ -7,7 +7,7 @@
 
 use std::hint::select_unpredictable;
 
-use super::blocks::{Blocks, Cell, Plan, Tail, in_blocks, shrink};
+use super::blocks::{Blocks, Cell, Plan, Tail, in_blocks, shrink, step};
 use super::line::Line;
 use super::tries::FindClass;
 
@@ -130,11 +130,11 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
         let mut below = upper.rotate_right(shift);
         for _ in 0..self.wide_steps {
             below = below.rotate_left(8);
-            at = step(&self.wide, at, below);
+            at = step(&self.wide, at, low_bits(below));
         }
         for _ in 0..self.narrow_steps {
             below = below.rotate_left(4);
-            at = step(&self.narrow, at, below);
+            at = step(&self.narrow, at, low_bits(below));
         }
         let at = select_unpredictable((upper ^ prefix) & mask == 0, at, outside);
         if at < self.first_tail { at } else { self.find_in_tail(at, address) }
@@ -148,13 +148,6 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
             + size_of_val(&*self.narrow)
             + tails.sum::<usize>()
     }
-}
-
-/// Takes the step that the lowest bits of a value say.
-#[inline]
-fn step<C: Cell, const N: usize>(blocks: &[[C; N]], at: u32, value: u64) -> u32 {
-    let block = blocks.get(at as usize);
-    block.and_then(|block| block.get(low_bits(value) % N)).map_or(0, |&cell| cell.into())
 }
 
 #[inline]

@@ -6,11 +6,11 @@
 //! the budget, collecting ends with an error instead of eating the machine's memory.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::line::Line;
 use super::{CompileError, MEMORY_BUDGET};
 
 /// Bits of a word.
@@ -31,21 +31,21 @@ impl PackedRows {
         Self { summary_words: width.div_ceil(WORD), ends: Vec::new(), words: Vec::new() }
     }
 
-    /// Adds the rows of a line that is cut by `cut`, and numbers its classes as the rows are numbered here. The rows of
-    /// the line may take `budget` bytes.
-    pub(super) fn of_line<P>(
-        &mut self,
-        width: usize,
-        budget: usize,
-        cut: impl FnOnce(&mut RowCollector) -> Result<Line<P>, CompileError>,
-    ) -> Result<Line<P>, CompileError> {
-        let mut collector = RowCollector::new(width, budget);
-        let mut line = cut(&mut collector)?;
-        line.number_from(u32::try_from(self.len()).unwrap_or(u32::MAX));
-        let (before, rows) = (self.words.len(), collector.rows);
-        self.words.extend(rows.words);
-        self.ends.extend(rows.ends.into_iter().map(|end| before + end));
-        Ok(line)
+    /// Begins to collect the rows of a line behind those of other lines; they may take `budget` bytes.
+    pub(super) fn of_line(&mut self, budget: usize) -> RowCollector<'_> {
+        let budget = self.bytes().saturating_add(budget);
+        RowCollector {
+            first: self.next_class(),
+            rows: self,
+            numbers: HashTable::new(),
+            packed: Vec::new(),
+            budget,
+        }
+    }
+
+    /// Returns the class that the next row would have.
+    fn next_class(&self) -> u32 {
+        u32::try_from(self.len()).unwrap_or(u32::MAX)
     }
 
     /// Returns how many rows there are.
@@ -107,24 +107,27 @@ impl PackedRow<'_> {
     }
 }
 
-/// Collects distinct rows.
+/// Collects the distinct rows of one line.
 #[derive(Debug)]
-pub(super) struct RowCollector {
-    rows: PackedRows,
+pub(super) struct RowCollector<'a> {
+    rows: &'a mut PackedRows,
+    /// The class of the line's first row.
+    first: u32,
     numbers: HashTable<u32>,
     packed: Vec<u64>,
+    /// What all rows may take, in bytes.
     budget: usize,
 }
 
-impl RowCollector {
-    /// Makes a collector of rows of `width` words which may take `budget` bytes.
-    pub(super) fn new(width: usize, budget: usize) -> Self {
-        Self { rows: PackedRows::new(width), numbers: HashTable::new(), packed: Vec::new(), budget }
+impl RowCollector<'_> {
+    /// Returns the classes of the line.
+    pub(super) fn classes(&self) -> Range<u32> {
+        self.first..self.rows.next_class()
     }
 
     /// Returns the class of the values with this row: a new one where no equal row came before.
     pub(super) fn class_of(&mut self, row: &[u64]) -> Result<u32, CompileError> {
-        let Self { rows, numbers, packed, budget } = self;
+        let Self { rows, numbers, packed, budget, .. } = self;
         pack(row, packed);
         let hash = hash(packed);
         if let Some(&class) = numbers.find(hash, |&class| rows.stored(class) == packed) {
@@ -133,7 +136,7 @@ impl RowCollector {
         if rows.bytes() + size_of_val(packed.as_slice()) > *budget {
             return Err(CompileError::TooLarge { budget: MEMORY_BUDGET });
         }
-        let class = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        let class = rows.next_class();
         rows.words.extend_from_slice(packed);
         rows.ends.push(rows.words.len());
         numbers.insert_unique(hash, class, |&class| self::hash(rows.stored(class)));

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::addresses::AddressLists;
 use super::line::{Line, Position};
-use super::packed::{RowCollector, WORD};
+use super::packed::{PackedRows, WORD};
 use super::sweep::{List, sweep};
 use super::{MEMORY_BUDGET, Policy};
 use crate::flow::{Direction, FiveTuple, Ports, Protocol};
@@ -108,8 +108,8 @@ impl Classes {
             for (rule, fields) in fields.iter().enumerate() {
                 lists.add(rule, side(fields));
             }
-            let v4 = lists.ipv4(&mut RowCollector::new(width, MEMORY_BUDGET)).ok()?;
-            let v6 = lists.ipv6(&mut RowCollector::new(width, MEMORY_BUDGET)).ok()?;
+            let v4 = lists.ipv4(PackedRows::new(width).of_line(MEMORY_BUDGET)).ok()?;
+            let v6 = lists.ipv6(PackedRows::new(width).of_line(MEMORY_BUDGET)).ok()?;
             Some((
                 one_of_each(&v4, within.v4_ranges()).map(v4_address).collect(),
                 one_of_each(&v6, within.v6_ranges()).map(v6_address).collect(),
@@ -202,8 +202,8 @@ fn ports(
         .map(|(ranges, rules)| List { ranges, rules: rules.as_slice() })
         .collect();
     let width = rules.len().div_ceil(WORD);
-    let mut rows = RowCollector::new(width, MEMORY_BUDGET);
-    let line = sweep(&lists, &vec![0; width], u16::MAX.into(), &mut rows).ok()?;
+    let mut rows = PackedRows::new(width);
+    let line = sweep(&lists, &vec![0; width], u16::MAX.into(), rows.of_line(MEMORY_BUDGET)).ok()?;
     let port = |place| u16::try_from(place).unwrap_or(u16::MAX);
     Some(one_of_each(&line, &places(within)).map(port).collect())
 }

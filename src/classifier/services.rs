@@ -42,7 +42,7 @@ impl Services {
         &self,
         rules: &[ServiceFields<'_>],
         width: usize,
-        rows: &mut RowCollector,
+        rows: RowCollector<'_>,
     ) -> Result<Line<u32>, CompileError> {
         let ranges: Vec<Vec<(u32, u32)>> =
             rules.iter().map(|rule| self.plan.places(rule, &self.pages)).collect();
@@ -180,7 +180,7 @@ pub(super) const SOURCE_PORT_PLACES: usize = SOURCE_PORTLESS as usize + 1;
 pub(super) fn cut_source_ports(
     rules: &[ServiceFields<'_>],
     width: usize,
-    rows: &mut RowCollector,
+    rows: RowCollector<'_>,
 ) -> Result<Line<u32>, CompileError> {
     let mut always = vec![0; width];
     let (mut ranges, mut bits) = (Vec::new(), Vec::new());

@@ -20,7 +20,7 @@ pub(super) fn sweep<P: Position>(
     lists: &[List<'_, P>],
     always: &[u64],
     last: P,
-    rows: &mut RowCollector,
+    mut rows: RowCollector<'_>,
 ) -> Result<Line<P>, CompileError> {
     let events = events(lists);
     let mut open = OpenRules::new(always);
@@ -38,8 +38,7 @@ pub(super) fn sweep<P: Position>(
         }
     }
     push(&mut runs, position, rows.class_of(&open.row)?);
-    let classes = runs.iter().map(|run| run.1 + 1).max().unwrap_or(0);
-    Ok(Line { runs, last, classes: 0..classes })
+    Ok(Line { runs, last, classes: rows.classes() })
 }
 
 const OPENS: usize = 0;

@@ -83,13 +83,13 @@ pub(super) fn compile(
     let mut rows = PackedRows::new(width);
     let looks_at_source_ports = fields.iter().any(|rule| !rule.source_ports.is_any());
     let lines = Lines {
-        source_v4: rows.of_line(width, budget, |rows| sources.ipv4(rows))?,
-        destination_v4: rows.of_line(width, budget, |rows| destinations.ipv4(rows))?,
-        source_v6: rows.of_line(width, budget, |rows| sources.ipv6(rows))?,
-        destination_v6: rows.of_line(width, budget, |rows| destinations.ipv6(rows))?,
-        service: rows.of_line(width, budget, |rows| services.cut(&fields, width, rows))?,
+        source_v4: sources.ipv4(rows.of_line(budget))?,
+        destination_v4: destinations.ipv4(rows.of_line(budget))?,
+        source_v6: sources.ipv6(rows.of_line(budget))?,
+        destination_v6: destinations.ipv6(rows.of_line(budget))?,
+        service: services.cut(&fields, width, rows.of_line(budget))?,
         source_port: looks_at_source_ports
-            .then(|| rows.of_line(width, budget, |rows| cut_source_ports(&fields, width, rows)))
+            .then(|| cut_source_ports(&fields, width, rows.of_line(budget)))
             .transpose()?,
     };
     choose_rows(Parts { services, layers }, &lines, rows, budget / FLAT_SHARE)
@@ -227,7 +227,7 @@ where
             Some(bit) if has_bit(class, bit) => Match::Unknown,
             _ => Match::No,
         };
-        let Parts { services, .. } = &self.parts;
+        let services = &self.parts.services;
         let Tries { source, destination, service, source_port } = &self.tries;
         let has_place = |place| has(service.find(place));
         let source_place = source_port_place(tuple.ports.source());

@@ -3,7 +3,7 @@
 //! Each step's bits index a block of 256 cells: a cell holds the number of the next step's block, after the last step
 //! the class. Every look-up takes every step, whatever it finds: no branch depends on how deep the answer lies.
 
-use super::blocks::{Blocks, Plan, in_blocks};
+use super::blocks::{Blocks, Plan, in_blocks, step};
 use super::line::Line;
 use super::tries::FindClass;
 
@@ -49,13 +49,11 @@ impl<const STEPS: u32> FindClass<u32> for Trie<STEPS> {
 
     #[inline]
     fn find(&self, value: u32) -> u32 {
-        let mut at = above(value, STEPS) as usize;
+        let mut at = above(value, STEPS);
         for steps in (0..STEPS).rev() {
-            let block = self.blocks.get(at);
-            let cell = block.and_then(|block| block.get(above(value, steps) as usize % BLOCK));
-            at = cell.copied().map_or(0, usize::from);
+            at = step(&self.blocks, at, above(value, steps) as usize);
         }
-        u32::try_from(at).unwrap_or(0)
+        at
     }
 
     fn bytes(&self) -> usize {

@@ -182,8 +182,9 @@ impl<V4: FindClass<u32>, V6: FindClass<u128>> Side<V4, V6> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
+    use std::fmt::Debug;
 
     use proptest::collection::btree_map;
     use proptest::prelude::*;
@@ -205,16 +206,25 @@ mod tests {
         Line { runs, last, classes: FIRST..FIRST + 40 }
     }
 
-    fn agrees<P: Position + std::fmt::Debug, F: FindClass<P>>(line: &Line<P>) {
-        let found = F::build(line).expect("the line is small");
+    /// Compares what is found with what a search finds: at these values, and at the cuts and beside them.
+    pub(in crate::classifier) fn agrees_at<P: Position + Debug, F: FindClass<P>>(
+        line: &Line<P>,
+        values: impl IntoIterator<Item = P>,
+    ) {
+        let found = F::build(line).expect("the form can hold the line");
         let around = line.runs.iter().flat_map(|run| {
             let before = (run.0 > P::ZERO).then(|| run.0 - P::from(1));
             [before, Some(run.0), run.0.next()].into_iter().flatten()
         });
-        for value in around.filter(|&value| value <= line.last).chain([P::ZERO, line.last]) {
+        let values = around.chain(values).chain([P::ZERO, line.last]);
+        for value in values.filter(|&value| value <= line.last) {
             let run = line.runs.partition_point(|run| run.0 <= value) - 1;
             assert_eq!(found.find(value), line.runs[run].1, "{value:?} of {:?}", line.runs);
         }
+    }
+
+    fn agrees<P: Position + Debug, F: FindClass<P>>(line: &Line<P>) {
+        agrees_at::<P, F>(line, []);
     }
 
     /// Cuts far apart and cuts side by side.
