@@ -1,94 +1,163 @@
-//! From an IPv6 address to its class: a trie over the bits that tell addresses apart.
+//! From an IPv6 address to its class: a level-compressed trie over the bits that tell addresses apart.
 //!
-//! Addresses are long, and rules tell them apart by some of their bits only: the root begins behind the bits that all
-//! prefixes share, the steps end with the last bit of the upper half at which one ends, and a step takes 8 bits where
-//! that costs little memory, else 4. That is a matter of the rules, not of the packet: every look-up takes every step.
-//! Only addresses that rules tell apart by the lower half, single hosts, cost a search more.
+//! Addresses are long, and rules tell them apart by some of their bits only. Most cuts lie in one **block** of addresses
+//! that begin alike; the root begins behind those bits. The few other cuts, such as the ends of the Internet, have one
+//! leaf for all addresses outside. The trie ends with the last bit of the upper half that any rule looks at; only
+//! addresses that are told apart by the bits below, single hosts, cost a search more.
 
 use std::hint::select_unpredictable;
 
-use super::blocks::{Blocks, Cell, Plan, Tail, in_blocks, shrink, step};
-use super::line::Line;
+use super::blocks::Cell;
+use super::lc_trie::{LcTrie, ROOT_BITS, ROOT_CELLS, Shape};
+use super::leaf::{FarLeaf, Leaf};
+use super::line::{Line, Run};
 use super::tries::FindClass;
 
-/// A line of at most so many runs gets a small root, which stays in the nearest cache.
-const SMALL_RUNS: usize = 1000;
-/// A level of steps of 8 bits may take so many bytes.
-const WIDE_LEVEL_BYTES: usize = 128 << 10;
+/// With as few levels as possible a trie may have so many cells below the root, or so many for each cut.
+const CELLS: usize = 1 << 16;
+const CELLS_OF_A_CUT: usize = 16;
+/// With so many levels between root and places, cells take few bits each, and any number will do.
+const MOST_BETWEEN: u32 = 15;
+const MOST_CELLS: usize = 1 << 24;
+/// Positions outside the block are told apart by the bits above so many.
+const OUTSIDE_SHIFT: u32 = u32::BITS;
+
+/// Where runs begin, and their classes; the first one covers what lies before the others.
+type Tail = Box<[Run<u128>]>;
 
 /// The class of every IPv6 address.
 #[derive(Debug)]
-pub(super) struct LongTrie<C> {
-    root: Box<[C]>,
-    /// The blocks of all steps of 8 bits, and how many steps those are.
-    wide: Box<[[C; 256]]>,
-    wide_steps: usize,
-    /// The blocks of all steps of 4 bits, and how many steps those are.
-    narrow: Box<[[C; 16]]>,
-    narrow_steps: usize,
-    /// After the last step, numbers below this one are classes, the others tails.
+pub(super) struct LongTrie<C: Cell> {
+    trie: LcTrie<FarLeaf<C>>,
+    /// Levels of the trie between the root and the last one.
+    between: u32,
+    view: View,
+    /// Numbers below this one are classes, the others tails.
     first_tail: u32,
-    tails: Box<[Tail<u128>]>,
-    span: Span,
+    tails: Box<[Tail]>,
 }
 
-/// Which bits of the upper half are looked at.
-#[derive(Debug, Clone, Copy, Default)]
-struct Span {
-    /// What all prefixes begin with, in the bits of `mask`.
-    prefix: u64,
-    mask: u64,
-    /// The class of all addresses that begin otherwise.
-    outside: u32,
-    /// The bits below those of the root.
-    shift: u32,
-    /// The bits below those of the last step.
+/// What of an address the trie looks at. An address's **unit** are the bits of its upper half down to the last one that
+/// matters, its **position** that unit counted from the block's first one: those of units outside lie behind the block.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    /// Bits of the upper half below those of a unit.
     floor: u32,
+    /// The block's first unit.
+    first: u64,
+    /// Bits of a position below those of the root.
+    below_root: u32,
 }
 
-impl Span {
-    /// Finds the bits that matter on a line of several runs.
+impl View {
+    /// Finds the bits that matter on a line that is cut.
     fn of(line: &Line<u128>) -> Self {
-        let runs = &line.runs;
-        let outside = runs.first().map_or(0, |run| run.1);
-        let comes_back = runs.last().is_some_and(|run| run.1 == outside);
-        let cuts = runs.get(1..).unwrap_or_default();
-        let (first, last) = match (cuts.first(), cuts.last()) {
-            (Some(first), Some(last)) if comes_back => {
-                (upper_half(first.0), upper_half(last.0 - 1))
+        let cuts = || line.runs.iter().skip(1).map(|run| upper_half(run.0));
+        let zeros = cuts().map(u64::trailing_zeros).min().unwrap_or(0);
+        let floor = zeros.min(OUTSIDE_SHIFT - 1);
+        let units: Vec<u64> = cuts().map(|cut| cut >> floor).collect();
+        let (first, bits) = block(&units).unwrap_or((0, u64::BITS - floor));
+        Self { floor, first, below_root: bits - ROOT_BITS }
+    }
+
+    #[inline]
+    fn position(self, address: u128) -> u64 {
+        (upper_half(address) >> self.floor).wrapping_sub(self.first)
+    }
+
+    /// Returns the first address of a unit.
+    fn address(self, unit: u64) -> u128 {
+        u128::from(unit) << (64 + self.floor)
+    }
+}
+
+/// Returns the smallest block, as its first unit and its bits, outside of which a leaf can tell the cuts apart.
+fn block(cuts: &[u64]) -> Option<(u64, u32)> {
+    // One more is where addresses begin again behind the last one.
+    let most = <FarLeaf<u32> as Leaf>::MOST_CUTS - 1;
+    let can_be_outside = |cut: &&u64| cut.trailing_zeros() >= OUTSIDE_SHIFT;
+    let before = cuts.iter().take(most).take_while(can_be_outside).count();
+    let behind = cuts.iter().rev().take(most).take_while(can_be_outside).count();
+    let blocks = (0..=before).filter_map(|before| {
+        let inside = cuts.get(before..cuts.len() - behind.min(most - before))?;
+        let (first, last) = (inside.first()?, inside.last()? - 1);
+        let bits = (u64::BITS - (first ^ last).leading_zeros()).max(OUTSIDE_SHIFT);
+        Some((first & u64::MAX.checked_shl(bits).unwrap_or(0), bits))
+    });
+    blocks.min_by_key(|&(_, bits)| bits)
+}
+
+/// The runs of units, and those within a unit.
+#[derive(Debug)]
+struct Units {
+    runs: Vec<Run<u64>>,
+    tails: Vec<Tail>,
+}
+
+impl Units {
+    fn of(line: &Line<u128>, view: View) -> Self {
+        let mut units = Self { runs: Vec::new(), tails: Vec::new() };
+        let unit = |run: &Run<u128>| upper_half(run.0) >> view.floor;
+        let mut before = None;
+        for same in line.runs.chunk_by(|one, other| unit(one) == unit(other)) {
+            let Some((first, later)) = same.split_first() else { continue };
+            let place = unit(first);
+            let covers = before.filter(|_| first.0 != view.address(place));
+            let (last, is_cut) =
+                (same.last().unwrap_or(first).1, covers.is_some() || !later.is_empty());
+            if is_cut {
+                let class = line.classes.end + u32::try_from(units.tails.len()).unwrap_or(u32::MAX);
+                let begin = covers.map(|class| (view.address(place), class));
+                units.tails.push(begin.into_iter().chain(same.iter().copied()).collect());
+                units.push(place, class);
             }
-            _ => (0, u64::MAX),
-        };
-        let bits = u64::BITS - (first ^ last).leading_zeros();
-        let mask = u64::MAX.checked_shl(bits).unwrap_or(0);
-        let zeros = cuts.iter().map(|cut| upper_half(cut.0).trailing_zeros()).min().unwrap_or(0);
-        let floor = zeros.min(bits.saturating_sub(1));
-        // The root takes what the steps leave.
-        let (root, step) = if runs.len() <= SMALL_RUNS { (8, 8) } else { (13, 4) };
-        let below_root = (bits - floor).saturating_sub(root) / step * step;
-        Self { prefix: first & mask, mask, outside, shift: floor + below_root, floor }
-    }
-
-    /// Returns the cells that the root needs.
-    fn root_cells(self) -> usize {
-        usize::try_from(!self.mask >> self.shift).unwrap_or(0) + 1
-    }
-
-    /// Returns how many steps of 8 bits there are, then how many of 4.
-    fn steps<C>(self, line: &Line<u128>) -> (usize, usize) {
-        let (mut wide, mut shift) = (0, self.shift);
-        let bytes = |shift| line.blocks_below(64 + shift) * size_of::<[C; 256]>();
-        while shift >= self.floor + 8 && bytes(shift) <= WIDE_LEVEL_BYTES {
-            wide += 1;
-            shift -= 8;
+            units.push(place + u64::from(is_cut), last);
+            before = Some(last);
         }
-        (wide, ((shift - self.floor) / 4) as usize)
+        units
+    }
+
+    /// Adds a run in place of one that would begin there.
+    fn push(&mut self, unit: u64, class: u32) {
+        self.runs.pop_if(|run| run.0 == unit);
+        self.runs.push((unit, class));
+    }
+
+    /// Returns the runs of positions: first those of the block, then those outside, which the upper bits tell apart.
+    fn positions(&self, view: View) -> (Vec<Run<u64>>, Vec<Run<u64>>) {
+        let end = 1u64.checked_shl(view.below_root + ROOT_BITS);
+        let split = |at: u64| self.runs.partition_point(|run| run.0 <= at);
+        // Addresses go on behind the last one with the first one.
+        let (before, behind) = self.runs.split_at(split(view.first));
+        let around = behind
+            .iter()
+            .chain(before)
+            .map(|&(unit, class)| (unit.wrapping_sub(view.first), class));
+        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        if let Some(&(_, class)) = before.last() {
+            inside.push((0, class));
+        }
+        for (position, class) in around.filter(|&(position, _)| position > 0) {
+            match end {
+                Some(end) if position > end => outside.push((position >> OUTSIDE_SHIFT, class)),
+                Some(end) if position == end => outside.push((0, class)),
+                _ => inside.push((position, class)),
+            }
+        }
+        if end.is_some()
+            && outside.first().is_none_or(|run| run.0 > 0)
+            && let Some(&(_, class)) = inside.last()
+        {
+            outside.insert(0, (0, class));
+        }
+        (inside, outside)
     }
 }
 
 impl<C: Cell> LongTrie<C> {
-    fn find_in_tail(&self, cell: u32, address: u128) -> u32 {
-        let tail = cell.checked_sub(self.first_tail).and_then(|tail| self.tails.get(tail as usize));
+    fn find_in_tail(&self, number: u32, address: u128) -> u32 {
+        let tail =
+            number.checked_sub(self.first_tail).and_then(|tail| self.tails.get(tail as usize));
         let runs = tail.map_or(&[][..], |runs| runs);
         let begun = runs.partition_point(|&(begin, _)| begin <= address);
         begun.checked_sub(1).and_then(|last| runs.get(last)).map_or(0, |&(_, class)| class)
@@ -97,23 +166,25 @@ impl<C: Cell> LongTrie<C> {
 
 impl<C: Cell> FindClass<u128> for LongTrie<C> {
     fn build(line: &Line<u128>) -> Option<Self> {
-        let span = Span::of(line);
-        let root = span.root_cells();
-        let (wide_steps, narrow_steps) = span.steps::<C>(line);
-        let (base, floor) = (u128::from(span.prefix) << 64, 64 + span.floor);
-        let plan =
-            Plan { base, root, root_blocks: 0, wide: wide_steps, narrow: narrow_steps, floor };
-        let Blocks { root, wide, narrow, first_tail, tails } = Blocks::build(line, plan);
-        Some(Self {
-            root: shrink(root)?,
-            wide: in_blocks(wide)?,
-            wide_steps,
-            narrow: in_blocks(narrow)?,
-            narrow_steps,
-            first_tail,
-            tails: tails.into(),
-            span,
-        })
+        let view = View::of(line);
+        let units = Units::of(line, view);
+        let first_tail = line.classes.end;
+        let numbers = line.classes.start..first_tail + u32::try_from(units.tails.len()).ok()?;
+        // There are no more leaves than runs and numbers.
+        C::try_from(numbers.end + u32::try_from(units.runs.len()).ok()?).ok()?;
+        let (inside, outside) = units.positions(view);
+        let few = CELLS.max(CELLS_OF_A_CUT * units.runs.len());
+        let shapes = (0..=MOST_BETWEEN).map(|between| Shape {
+            below_root: view.below_root,
+            between,
+            most_cells: if between < MOST_BETWEEN { few } else { MOST_CELLS },
+        });
+        let (between, trie) = shapes
+            .filter_map(|shape| {
+                Some((shape.between, LcTrie::build(&inside, &outside, numbers.clone(), shape)?))
+            })
+            .next()?;
+        Some(Self { trie, between, view, first_tail, tails: units.tails.into() })
     }
 
     #[expect(
@@ -122,41 +193,22 @@ impl<C: Cell> FindClass<u128> for LongTrie<C> {
     )]
     #[inline(always)]
     fn find(&self, address: u128) -> u32 {
-        let Span { prefix, mask, outside, shift, .. } = self.span;
-        let upper = upper_half(address);
-        let cell = usize::try_from((upper & !mask) >> shift).unwrap_or(usize::MAX);
-        let mut at = self.root.get(cell).map_or(0, |&cell| cell.into());
-        // The bits below those of the root stand on top, and each step turns its own to the low end.
-        let mut below = upper.rotate_right(shift);
-        for _ in 0..self.wide_steps {
-            below = below.rotate_left(8);
-            at = step(&self.wide, at, low_bits(below));
-        }
-        for _ in 0..self.narrow_steps {
-            below = below.rotate_left(4);
-            at = step(&self.narrow, at, low_bits(below));
-        }
-        let at = select_unpredictable((upper ^ prefix) & mask == 0, at, outside);
-        if at < self.first_tail { at } else { self.find_in_tail(at, address) }
+        let position = self.view.position(address);
+        let root = usize::try_from(position >> self.view.below_root).unwrap_or(usize::MAX);
+        let is_outside = root >= ROOT_CELLS;
+        let key = select_unpredictable(is_outside, position >> OUTSIDE_SHIFT, position);
+        let below = position & !(u64::MAX << self.view.below_root);
+        let number = self.trie.find(root.min(ROOT_CELLS), self.between, below, key);
+        if number < self.first_tail { number } else { self.find_in_tail(number, address) }
     }
 
     fn bytes(&self) -> usize {
-        let tails =
-            self.tails.iter().map(|runs| size_of::<Tail<u128>>() + size_of_val(runs.as_ref()));
-        size_of_val(&*self.root)
-            + size_of_val(&*self.wide)
-            + size_of_val(&*self.narrow)
-            + tails.sum::<usize>()
+        let tails = self.tails.iter().map(|runs| size_of::<Tail>() + size_of_val(runs.as_ref()));
+        self.trie.bytes() + tails.sum::<usize>()
     }
 }
 
 #[inline]
 fn upper_half(address: u128) -> u64 {
     (address >> 64) as u64
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "a step looks at the lowest bits only")]
-fn low_bits(value: u64) -> usize {
-    value as usize
 }

@@ -1,4 +1,4 @@
-//! Sixteen numbers of 32 bits, one line of the processor's cache, looked at all at once.
+//! Some numbers looked at all at once: sixteen of 32 bits, which are one line of the processor's cache, or half of that.
 //!
 //! Here is what the classifier asks of vectors; they are those of a well-known crate.
 
@@ -8,6 +8,12 @@ use wide::{i8x16, i16x8, i16x16, i32x8};
 pub(super) type Sixteen = [i32; LEN];
 /// How many numbers these are.
 pub(super) const LEN: usize = 16;
+/// Sixteen numbers of half the width.
+pub(super) type NarrowSixteen = [i16; LEN];
+/// Half as many numbers.
+pub(super) type Eight = [i32; HALF];
+/// How many those are.
+pub(super) const HALF: usize = LEN / 2;
 
 /// Returns a bit for each number that has no bit in common with those at its place, the lowest for the first one.
 #[inline]
@@ -26,6 +32,21 @@ pub(super) fn above(numbers: &Sixteen, limit: i32) -> u32 {
     bits(halves(numbers).map(|half| half.simd_gt(i32x8::splat(limit))))
 }
 
+/// Returns a bit for each number that is above `limit`, the lowest for the first one.
+#[inline]
+pub(super) fn above_narrow(numbers: &NarrowSixteen, limit: i16) -> u32 {
+    let (halves, _) = numbers.as_chunks();
+    let half = |index: usize| halves.get(index).copied().map_or(i16x8::ZERO, i16x8::new);
+    narrow_bits([half(0), half(1)].map(|half| half.simd_gt(i16x8::splat(limit))))
+}
+
+/// Returns a bit for each number that is above `limit`, the lowest for the first one.
+#[inline]
+pub(super) fn above_eight(numbers: &Eight, limit: i32) -> u32 {
+    let above = i32x8::new(*numbers).simd_gt(i32x8::splat(limit));
+    narrow_bits([i16x8::from_i32x8_saturate(above), i16x8::ZERO])
+}
+
 #[inline]
 fn halves(numbers: &Sixteen) -> [i32x8; 2] {
     let (halves, _) = numbers.as_chunks();
@@ -36,7 +57,13 @@ fn halves(numbers: &Sixteen) -> [i32x8; 2] {
 /// Returns a bit for each number; the bits of a number are all alike.
 #[inline]
 fn bits(numbers: [i32x8; 2]) -> u32 {
-    let [one, other] = numbers.map(|half| i16x8::from_i32x8_saturate(half).to_array());
+    narrow_bits(numbers.map(i16x8::from_i32x8_saturate))
+}
+
+/// The same for numbers of half the width.
+#[inline]
+fn narrow_bits(numbers: [i16x8; 2]) -> u32 {
+    let [one, other] = numbers.map(i16x8::to_array);
     let mut all = [0; LEN];
     for (into, from) in all.iter_mut().zip(one.into_iter().chain(other)) {
         *into = from;

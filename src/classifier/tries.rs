@@ -7,10 +7,10 @@ use std::net::IpAddr;
 
 use super::columns::Columns;
 use super::cuts::Cuts;
-use super::deep_trie::DeepTrie;
 use super::flat::Flat;
 use super::line::{Line, Lines};
 use super::long_trie::LongTrie;
+use super::near_trie::NearTrie;
 use super::trie::Trie;
 
 /// Finds the class of a value.
@@ -56,7 +56,7 @@ pub(super) type Small = Tries<Trie<4>, LongTrie<u16>, Trie<2>, Trie<2>>;
 /// For prefixes that lie apart: counted in one step.
 pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Columns<u16>, Flat<u16>>;
 /// For thousands of prefixes side by side.
-pub(super) type Deep = Tries<DeepTrie, LongTrie<u16>, Columns<u16>, Flat<u16>>;
+pub(super) type Deep = Tries<NearTrie, LongTrie<u16>, Columns<u16>, Flat<u16>>;
 /// For more of them than 16 bits can number, of not so many classes: counted in two steps.
 pub(super) type Large = Tries<Cuts<u16, 1>, LongTrie<u16>, Columns<u16>, Flat<u16>>;
 /// For everything else: a further step counts sixteen times as many, so four are enough for all.
@@ -249,7 +249,7 @@ pub(super) mod tests {
             agrees::<_, Trie<4>>(&line);
             agrees::<_, Cuts<u16, 4>>(&line);
             agrees::<_, Cuts<u32, 4>>(&line);
-            agrees::<_, DeepTrie>(&line);
+            agrees::<_, NearTrie>(&line);
         }
 
         #[test]
@@ -282,7 +282,7 @@ pub(super) mod tests {
         agrees::<_, Cuts<u16, 0>>(&scattered);
         let many = line(&(0..600).map(|n| (n << 20 | n, FIRST + n % 40)).collect(), u32::MAX);
         assert!(Trie::<4>::build(&many).is_none());
-        agrees::<_, DeepTrie>(&many);
+        agrees::<_, NearTrie>(&many);
     }
 
     #[test]
@@ -291,7 +291,7 @@ pub(super) mod tests {
         let mut many = line(&cuts, u32::MAX);
         many.runs.iter_mut().zip(0..).for_each(|(run, class)| run.1 = class);
         many.classes = 0..70_001;
-        assert!(DeepTrie::build(&many).is_none());
+        assert!(NearTrie::build(&many).is_none());
         assert!(Cuts::<u16, 4>::build(&many).is_none());
         agrees::<_, Cuts<u32, 4>>(&many);
         // It is the classes that are too many, not the cuts.
