@@ -5,7 +5,7 @@
 //! bytes, not two bytes a page.
 
 use super::MEMORY_BUDGET;
-use super::blocks::{Cell, shrink};
+use super::cell::{Cell, shrink};
 use super::line::Line;
 use super::tries::FindClass;
 

@@ -7,7 +7,7 @@
 //!
 //! A cut takes four bytes, and the number of the class behind it; however the prefixes are scattered, no cut takes more.
 
-use super::blocks::{Cell, shrink};
+use super::cell::{Cell, shrink};
 use super::line::Line;
 use super::sixteen::{self, Sixteen, above};
 use super::tries::FindClass;

@@ -2,7 +2,7 @@
 //!
 //! The line of source ports has no pages: two bytes a place are little where rules cut it at all.
 
-use super::blocks::{Cell, shrink};
+use super::cell::{Cell, shrink};
 use super::line::Line;
 use super::services::SOURCE_PORT_PLACES;
 use super::tries::FindClass;

@@ -5,90 +5,87 @@
 //! many, cells take many bits, where there are none, no bits: every look-up takes the same few steps, and no branch
 //! depends on what it finds. The last step leads to a leaf, which holds a few cuts and counts them at once, so that a
 //! trie needs not go on until every cut has a cell of its own.
+//!
+//! One step behind the root suffices where cuts lie about evenly. Where many lie close together and far from others,
+//! that one would take very many bits; then there are more levels.
 
 use std::ops::Range;
 
-use super::blocks::shrink;
+use super::MEMORY_BUDGET;
+use super::cell::shrink;
 use super::leaf::Leaf;
 use super::line::Run;
 
 /// Bits of a cell that say how many bits lie below those it looks at; the others say where its cells begin.
 const SHIFT_BITS: u32 = 6;
-/// What such a cell says that looks at no bits.
-const LOOKS_AT_NOTHING: u32 = (1 << SHIFT_BITS) - 1;
+/// A cell that says so looks at the highest bit only.
+const MOST_SHIFT: u32 = (1 << SHIFT_BITS) - 1;
 
 /// Bits of a position that the root takes.
 pub(super) const ROOT_BITS: u32 = 12;
 /// Cells of the root; behind them is the one for what is outside.
 pub(super) const ROOT_CELLS: usize = 1 << ROOT_BITS;
 
-/// What finds the class of every position.
+/// With as few levels as possible a trie may have so many cells below the root, or so many for each cut.
+const CELLS: usize = 1 << 16;
+const CELLS_OF_A_CUT: usize = 16;
+/// With this many levels between root and leaves each takes few bits; then cells may take the memory of all tables.
+pub(super) const MANY_BETWEEN: u32 = 15;
+const MOST_CELLS: usize = MEMORY_BUDGET / size_of::<u32>();
+
+/// What finds the class of every position, by at most so many levels between the root and the last one.
 #[derive(Debug)]
-pub(super) struct LcTrie<L: Leaf> {
+pub(super) struct LcTrie<L: Leaf, const MOST_BETWEEN: u32> {
     /// The cells of the root, and those of all further levels but the last.
     cells: Box<[u32]>,
+    /// How many levels lie between the root and the last one.
+    between: u32,
     /// The cells of the last level: numbers of leaves.
     places: Box<[L::Class]>,
     leaves: Box<[L]>,
 }
 
-/// The form of a trie.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    /// Bits of a position below those of the root.
-    pub(super) below_root: u32,
-    /// Levels between the root and the last one.
-    pub(super) between: u32,
-    /// So many cells it may have, those of the root not counted.
-    pub(super) most_cells: usize,
-}
-
-impl<L: Leaf> LcTrie<L> {
-    /// Builds the trie of a line, whose first run covers position zero. The runs outside, if there are any, get one
-    /// leaf, and one more cell of the root. `None` where the shape does not suffice.
+impl<L: Leaf, const MOST_BETWEEN: u32> LcTrie<L, MOST_BETWEEN> {
+    /// Builds the trie of a line whose first run covers position zero; each cell of the root stands for 2^`below_root`
+    /// positions. The runs outside, if there are any, get one leaf, and one more cell of the root. `None` where leaves
+    /// or classes are more than can be numbered, or the levels do not suffice.
     pub(super) fn build(
         runs: &[Run<u64>],
         outside: &[Run<u64>],
-        classes: Range<u32>,
-        shape: Shape,
+        classes: &Range<u32>,
+        below_root: u32,
     ) -> Option<Self> {
-        let mut builder = Builder {
-            cells: vec![0; ROOT_CELLS + usize::from(!outside.is_empty())],
-            places: Vec::new(),
-            leaves: Vec::new(),
-            whole: vec![None; classes.len() * (shape.between as usize + 2)],
-            classes,
-            room: shape.most_cells,
-        };
-        for (index, (begin, part)) in parts(runs, 0, shape.below_root, ROOT_CELLS).enumerate() {
-            let cell = builder.cell(shape.between, part, begin, shape.below_root)?;
-            *builder.cells.get_mut(index)? = cell;
-        }
-        if !outside.is_empty() {
-            let leaf = builder.leaf(outside)?;
-            let cell = builder.lead_to(leaf, shape.between)?;
-            *builder.cells.get_mut(ROOT_CELLS)? = cell;
-        }
-        let Builder { cells, places, leaves, .. } = builder;
-        Some(Self { cells: cells.into(), places: shrink(places)?, leaves: leaves.into() })
+        // There are no more leaves than runs and classes.
+        let numbers = u32::try_from(runs.len()).ok()?.checked_add(classes.end)?;
+        L::Class::try_from(numbers).ok()?;
+        let few = CELLS.max(CELLS_OF_A_CUT * runs.len());
+        (0..=MOST_BETWEEN).find_map(|between| {
+            let room = if between < MANY_BETWEEN { few } else { MOST_CELLS };
+            let mut builder = Builder::new(classes.clone(), between, room);
+            builder.fill_root(runs, outside, below_root)?;
+            let Builder { cells, places, leaves, .. } = builder;
+            let places = shrink(places)?;
+            Some(Self { cells: cells.into(), between, places, leaves: leaves.into() })
+        })
     }
 
-    /// Returns the class of a position, given its cell of the root, the bits below those of the root, and what the
-    /// cuts of a leaf are compared with.
+    /// Returns the class of a position, given its cell of the root and what the cuts of a leaf are compared with.
     #[expect(
         clippy::inline_always,
         reason = "measured: a call would pass what it finds through memory"
     )]
     #[inline(always)]
-    pub(super) fn find(&self, root: usize, between: u32, mut below: u64, key: u64) -> u32 {
-        let mut cell = self.cells.get(root).copied().unwrap_or(0);
-        for _ in 0..between {
-            let next = self.cells.get(index_of(cell, below)).copied().unwrap_or(0);
-            below &= !(u64::MAX << shift_of(cell));
-            cell = next;
-        }
-        let number = self.places.get(index_of(cell, below)).map_or(0, |&leaf| leaf.into());
-        self.leaves.get(number as usize).map_or(0, |leaf| leaf.class(key))
+    pub(super) fn find(&self, root: usize, position: u64, key: u64) -> u32 {
+        // What is never missing: one way out for all is fewer instructions than a value for each.
+        let find = || {
+            let mut cell = self.cells.get(root)?;
+            for _ in 0..if MOST_BETWEEN == 0 { 0 } else { self.between } {
+                cell = self.cells.get(next(*cell, position))?;
+            }
+            let &leaf = self.places.get(next(*cell, position))?;
+            self.leaves.get(leaf.into() as usize)
+        };
+        find().map_or(0, |leaf| leaf.class(key))
     }
 
     /// Returns the bytes in use besides its own.
@@ -97,22 +94,24 @@ impl<L: Leaf> LcTrie<L> {
     }
 }
 
-/// Returns how many bits lie below those that a cell looks at.
-#[inline]
-fn shift_of(cell: u32) -> u32 {
-    cell & LOOKS_AT_NOTHING
+/// Makes the cell of positions from `begin` on, whose own cells begin with this one. What it says of their place is
+/// reduced by the index that `begin` itself has, so that a look-up need not cut off what earlier cells have looked at.
+fn cell_at(place: usize, begin: u64, shift: u32) -> Option<u32> {
+    let place = u32::try_from(place).ok().filter(|place| place >> (u32::BITS - SHIFT_BITS) == 0)?;
+    Some(place.wrapping_sub(lower_half(begin >> shift)) << SHIFT_BITS | shift)
 }
 
 /// Returns the index of the next cell.
 #[inline]
-fn index_of(cell: u32, below: u64) -> usize {
-    let offset = usize::try_from(below >> shift_of(cell)).unwrap_or(usize::MAX);
-    (cell >> SHIFT_BITS) as usize + offset
+fn next(cell: u32, position: u64) -> usize {
+    let index = lower_half(position >> (cell & MOST_SHIFT));
+    (cell.wrapping_add(index << SHIFT_BITS) >> SHIFT_BITS) as usize
 }
 
-/// Makes a cell whose own cells begin there.
-fn cell_at(begin: usize, shift: u32) -> Option<u32> {
-    u32::try_from(begin << SHIFT_BITS).ok().map(|begin| begin | shift)
+#[expect(clippy::cast_possible_truncation, reason = "places are counted in the lower bits")]
+#[inline]
+fn lower_half(number: u64) -> u32 {
+    number as u32
 }
 
 /// Cuts runs, of which the first one covers `begin`, into the parts of the cells from there on that stand for
@@ -137,6 +136,7 @@ fn parts(
 
 /// A trie under construction.
 struct Builder<L> {
+    between: u32,
     cells: Vec<u32>,
     places: Vec<u32>,
     leaves: Vec<L>,
@@ -148,6 +148,32 @@ struct Builder<L> {
 }
 
 impl<L: Leaf> Builder<L> {
+    fn new(classes: Range<u32>, between: u32, room: usize) -> Self {
+        Self {
+            between,
+            cells: Vec::new(),
+            places: Vec::new(),
+            leaves: Vec::new(),
+            whole: vec![None; classes.len() * (between as usize + 2)],
+            classes,
+            room,
+        }
+    }
+
+    fn fill_root(&mut self, runs: &[Run<u64>], outside: &[Run<u64>], below: u32) -> Option<()> {
+        self.cells.resize(ROOT_CELLS + usize::from(!outside.is_empty()), 0);
+        for (index, (begin, part)) in parts(runs, 0, below, ROOT_CELLS).enumerate() {
+            let cell = self.cell(self.between, part, begin, below)?;
+            *self.cells.get_mut(index)? = cell;
+        }
+        if !outside.is_empty() {
+            let leaf = self.leaf(outside)?;
+            let cell = self.lead_to(leaf, self.between)?;
+            *self.cells.get_mut(ROOT_CELLS)? = cell;
+        }
+        Some(())
+    }
+
     /// Returns the cell of 2^`bits` positions, with so many levels before the last one.
     fn cell(&mut self, between: u32, runs: &[Run<u64>], begin: u64, bits: u32) -> Option<u32> {
         let (first, cuts) = runs.split_first()?;
@@ -164,7 +190,7 @@ impl<L: Leaf> Builder<L> {
                 let leaf = self.leaf(part)?;
                 self.places.push(leaf);
             }
-            return cell_at(place, shift);
+            return cell_at(place, begin, shift);
         }
         let place = self.cells.len();
         self.cells.resize(place + count, 0);
@@ -172,7 +198,7 @@ impl<L: Leaf> Builder<L> {
             let cell = self.cell(between - 1, part, begin, shift)?;
             *self.cells.get_mut(index)? = cell;
         }
-        cell_at(place, shift)
+        cell_at(place, begin, shift)
     }
 
     /// Returns the cell of positions that are all of one class, with so many levels before the last one.
@@ -185,11 +211,12 @@ impl<L: Leaf> Builder<L> {
 
     /// Returns a cell that leads to a leaf whatever the rest of the position, with so many levels before the last one.
     fn lead_to(&mut self, leaf: u32, between: u32) -> Option<u32> {
-        self.places.push(leaf);
-        let mut cell = cell_at(self.places.len() - 1, LOOKS_AT_NOTHING)?;
+        // Twice each, for the highest bit.
+        self.places.extend([leaf; 2]);
+        let mut cell = cell_at(self.places.len() - 2, 0, MOST_SHIFT)?;
         for _ in 0..between {
-            self.cells.push(cell);
-            cell = cell_at(self.cells.len() - 1, LOOKS_AT_NOTHING)?;
+            self.cells.extend([cell; 2]);
+            cell = cell_at(self.cells.len() - 2, 0, MOST_SHIFT)?;
         }
         Some(cell)
     }
@@ -215,12 +242,12 @@ impl<L: Leaf> Builder<L> {
         make: impl FnOnce(&mut Self) -> Option<u32>,
     ) -> Option<u32> {
         let known = level * self.classes.len() + class.checked_sub(self.classes.start)? as usize;
-        if let &Some(cell) = self.whole.get(known)? {
-            return Some(cell);
+        if let &Some(number) = self.whole.get(known)? {
+            return Some(number);
         }
-        let made = make(self)?;
-        *self.whole.get_mut(known)? = Some(made);
-        Some(made)
+        let number = make(self)?;
+        *self.whole.get_mut(known)? = Some(number);
+        Some(number)
     }
 }
 
@@ -240,4 +267,82 @@ fn shift<L: Leaf>(cuts: &[Run<u64>], bits: u32, between: u32) -> u32 {
     // Eight cells for each cut, but the other levels need not take more bits than this one.
     let fair = usize::BITS - cuts.len().leading_zeros() + 2;
     bits - fair.clamp(enough.div_ceil(between + 1), enough)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::btree_map;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::classifier::leaf::{FarLeaf, NearLeaf};
+
+    const CLASSES: Range<u32> = 3..20;
+
+    fn runs(cuts: &BTreeMap<u64, u32>) -> Vec<Run<u64>> {
+        let mut runs = vec![(0, CLASSES.start)];
+        runs.extend(cuts.iter().filter(|cut| *cut.0 > 0).map(|(&place, &class)| (place, class)));
+        runs
+    }
+
+    /// Compares what is found with what a search finds, at the cuts and beside them; returns how many levels lie
+    /// between root and leaves.
+    fn agrees<L: Leaf, const MOST_BETWEEN: u32>(runs: &[Run<u64>], bits: u32) -> u32 {
+        let below_root = bits - ROOT_BITS;
+        let trie = LcTrie::<L, MOST_BETWEEN>::build(runs, &[], &CLASSES, below_root);
+        let trie = trie.expect("few cuts fit");
+        let last = u64::MAX >> (u64::BITS - bits);
+        let around = runs.iter().flat_map(|run| [run.0.saturating_sub(1), run.0, run.0 + 1]);
+        for position in around.chain([last / 2, last]).filter(|&position| position <= last) {
+            let begun = runs.partition_point(|run| run.0 <= position);
+            let root = usize::try_from(position >> below_root).expect("a cell of the root");
+            assert_eq!(trie.find(root, position, position), runs[begun - 1].1, "{position:#x}");
+        }
+        trie.between
+    }
+
+    /// Cuts apart, and in clusters, on a line of so many bits.
+    fn cuts(bits: u32) -> impl Strategy<Value = BTreeMap<u64, u32>> {
+        let anywhere = any::<u64>().prop_map(move |place| place >> (u64::BITS - bits));
+        let clustered = (0u64..3, 0u64..200)
+            .prop_map(move |(cluster, place)| (cluster << (bits - 3)) + 3 * place);
+        btree_map(prop_oneof![1 => anywhere, 4 => clustered], CLASSES, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn a_trie_finds_the_run_that_a_search_finds((bits, cuts) in (24u32..=60).prop_flat_map(|bits| (Just(bits), cuts(bits)))) {
+            let runs = runs(&cuts);
+            agrees::<NearLeaf, MANY_BETWEEN>(&runs, bits);
+            agrees::<FarLeaf<u16>, MANY_BETWEEN>(&runs, bits);
+            agrees::<FarLeaf<u32>, 3>(&runs, bits);
+        }
+    }
+
+    #[test]
+    fn cuts_close_together_and_far_from_others_take_further_levels_not_a_wide_one() {
+        let cluster = |begin: u64| {
+            (0..100).map(move |place| (begin + u64::from(place), CLASSES.start + place % 9))
+        };
+        let runs = runs(&cluster(1).chain(cluster(1 << 50)).collect());
+        assert!(agrees::<FarLeaf<u16>, MANY_BETWEEN>(&runs, 60) > 0);
+        assert!(LcTrie::<FarLeaf<u16>, 0>::build(&runs, &[], &CLASSES, 60 - ROOT_BITS).is_none());
+        assert_eq!(agrees::<FarLeaf<u16>, 0>(&runs[..8], 60), 0);
+    }
+
+    #[test]
+    fn what_lies_outside_is_told_apart_by_its_own_cuts() {
+        let inside = [(0, 3), (5 << 20, 4), (6 << 20, 5)];
+        let outside = [(0, 6), (1 << 3, 7), (1 << 9, 8)];
+        let trie = LcTrie::<FarLeaf<u16>, MANY_BETWEEN>::build(&inside, &outside, &CLASSES, 28);
+        let trie = trie.expect("few cuts fit");
+        for (key, class) in [(0, 6), (7, 6), (8, 7), (511, 7), (512, 8), (u32::MAX.into(), 8)] {
+            for position in [0, 6 << 20, u64::MAX] {
+                assert_eq!(trie.find(ROOT_CELLS, position, key), class, "{key}");
+            }
+        }
+        assert_eq!(trie.find(0, 5 << 20, 5 << 20), 4);
+    }
 }

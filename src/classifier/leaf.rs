@@ -3,12 +3,14 @@
 //! A look-up compares a position with all cuts of a leaf at once, so that what it finds is up to no branch. The places
 //! behind the last cut are filled up; their classes are that of the last one.
 
-use super::blocks::Cell;
+use std::fmt::Debug;
+
+use super::cell::Cell;
 use super::line::Run;
 use super::sixteen::{self, Eight, NarrowSixteen};
 
 /// The cuts within some positions side by side.
-pub(super) trait Leaf: Copy + Send + Sync {
+pub(super) trait Leaf: Copy + Send + Sync + Debug {
     /// The number of a class.
     type Class: Cell;
     /// So many cuts fit.
@@ -16,8 +18,8 @@ pub(super) trait Leaf: Copy + Send + Sync {
     /// The lowest bits of a position that cuts are told apart by: a leaf stands for 2^`KEY_BITS` positions at most.
     const KEY_BITS: u32;
 
-    /// Makes the leaf of these runs, of which the first one covers the first position; `None` where a class is too
-    /// large a number.
+    /// Makes the leaf of these runs, of which the first one covers the first position; `None` where they are too many
+    /// or a class is too large a number.
     fn new(runs: &[Run<u64>]) -> Option<Self>;
 
     /// Returns the class of one of the leaf's positions.
@@ -38,7 +40,7 @@ impl Leaf for NearLeaf {
     const KEY_BITS: u32 = u16::BITS;
 
     fn new(runs: &[Run<u64>]) -> Option<Self> {
-        Some(Self { cuts: filled(runs, narrow_key, i16::MAX), classes: classes(runs)? })
+        Some(Self { cuts: filled(runs, narrow_key, i16::MAX)?, classes: classes(runs)? })
     }
 
     #[inline]
@@ -63,7 +65,7 @@ impl<C: Cell> Leaf for FarLeaf<C> {
     const KEY_BITS: u32 = u32::BITS;
 
     fn new(runs: &[Run<u64>]) -> Option<Self> {
-        Some(Self { cuts: filled(runs, key, i32::MAX), classes: classes(runs)? })
+        Some(Self { cuts: filled(runs, key, i32::MAX)?, classes: classes(runs)? })
     }
 
     #[inline]
@@ -75,20 +77,26 @@ impl<C: Cell> Leaf for FarLeaf<C> {
 }
 
 /// Returns the cuts, filled up.
-fn filled<K: Copy, const N: usize>(runs: &[Run<u64>], key: fn(u64) -> K, filling: K) -> [K; N] {
+fn filled<K: Copy, const N: usize>(
+    runs: &[Run<u64>],
+    key: fn(u64) -> K,
+    filling: K,
+) -> Option<[K; N]> {
     let mut cuts = [filling; N];
-    for (cut, run) in cuts.iter_mut().zip(runs.iter().skip(1)) {
-        *cut = key(run.0);
+    let (_, places) = cuts.split_last_mut()?;
+    let runs = runs.get(1..).filter(|cuts| cuts.len() <= places.len())?;
+    for (place, run) in places.iter_mut().zip(runs) {
+        *place = key(run.0);
     }
-    cuts
+    Some(cuts)
 }
 
 /// Returns the classes, filled up.
 fn classes<C: Cell, const N: usize>(runs: &[Run<u64>]) -> Option<[C; N]> {
     let class = |run: &Run<u64>| C::try_from(run.1).ok();
     let mut classes = [class(runs.last()?)?; N];
-    for (into, run) in classes.iter_mut().zip(runs) {
-        *into = class(run)?;
+    for (place, run) in classes.iter_mut().zip(runs) {
+        *place = class(run)?;
     }
     Some(classes)
 }

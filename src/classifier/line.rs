@@ -1,26 +1,14 @@
 //! A line of values, the address space of one family or the ports, cut into runs of one class.
 
-use std::ops::{Add, Range, Shl, Shr, Sub};
+use std::ops::Range;
 
 /// A place on a line.
-pub(super) trait Position:
-    Copy
-    + Ord
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Shl<u32, Output = Self>
-    + Shr<u32, Output = Self>
-    + From<u32>
-    + TryInto<usize>
-{
+pub(super) trait Position: Copy + Ord {
     /// The first place.
     const ZERO: Self;
 
     /// Returns the place after this one; `None` at the end of the line.
     fn next(self) -> Option<Self>;
-
-    /// Returns how many of the lowest bits are zero.
-    fn zeros(self) -> u32;
 }
 
 impl Position for u32 {
@@ -29,10 +17,6 @@ impl Position for u32 {
     fn next(self) -> Option<Self> {
         self.checked_add(1)
     }
-
-    fn zeros(self) -> u32 {
-        self.trailing_zeros()
-    }
 }
 
 impl Position for u128 {
@@ -40,10 +24,6 @@ impl Position for u128 {
 
     fn next(self) -> Option<Self> {
         self.checked_add(1)
-    }
-
-    fn zeros(self) -> u32 {
-        self.trailing_zeros()
     }
 }
 
@@ -82,7 +62,9 @@ impl<P: Position> Line<P> {
             class
         })
     }
+}
 
+impl Line<u32> {
     /// Returns how many blocks a trie needs at most below cells that stand for 2^`shift` values each: one for every
     /// cell that is cut, and one for every class that fills a cell.
     pub(super) fn blocks_below(&self, shift: u32) -> usize {
@@ -90,12 +72,12 @@ impl<P: Position> Line<P> {
         let (mut cuts, mut last_cut) = (0, None);
         for (index, &(begin, class)) in self.runs.iter().enumerate() {
             let cell = begin >> shift;
-            let is_cut = begin.zeros() < shift;
+            let is_cut = begin.trailing_zeros() < shift;
             if is_cut && last_cut.replace(cell) != Some(cell) {
                 cuts += 1;
             }
             let next = self.runs.get(index + 1).map(|next| next.0 >> shift);
-            if next.is_none_or(|next| next > cell + u32::from(is_cut).into())
+            if next.is_none_or(|next| next > cell + u32::from(is_cut))
                 && let Some(fills) = fills.get_mut((class - self.classes.start) as usize)
             {
                 *fills = true;

@@ -28,10 +28,12 @@
 //!
 //! - `line`: a line of values (addresses, ports), cut into runs of one class; `sweep`: cuts it.
 //! - `packed`: collects the distinct rows; guards against more classes than memory can hold.
-//! - `tries`: finds a value's class, by tables in the form that suits the line. For IPv4 addresses: `trie` for few
-//!   prefixes, `cuts` for scattered ones, which are counted, `deep_trie` for many side by side. For IPv6 addresses:
-//!   `long_trie`. For ports: `trie` where they are few, else `columns` and, for source ports, `flat`. `blocks` builds
-//!   the cells of all tries.
+//! - `tries`: finds a value's class, by tables in the form that suits the line.
+//!   - For IPv4 addresses: `trie` for few prefixes (`blocks` builds it), `cuts` for scattered ones, which are counted,
+//!     `near_trie` for many side by side.
+//!   - For IPv6 addresses: `long_trie`, over the bits that `units` finds to tell addresses apart.
+//!   - For ports: `trie` where they are few, else `columns` and, for source ports, `flat`.
+//!   - `lc_trie` is the steps of `near_trie` and `long_trie`, `leaf` where those end.
 //! - `addresses`, `services`: the lines of source and destination; of (protocol, destination port), of source ports.
 //! - `layers`: which bits belong to which group, and how the groups speak in turn.
 //! - `sixteen`: sixteen numbers looked at at once; `lane`: one layer's part of a row; `rows`: the AND, as straight-line code of a fixed width.
@@ -42,6 +44,7 @@
 
 mod addresses;
 mod blocks;
+mod cell;
 mod columns;
 mod cuts;
 mod explain;
@@ -63,6 +66,7 @@ mod sweep;
 mod table;
 mod trie;
 mod tries;
+mod units;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -3,14 +3,11 @@
 //! Each step's bits index a block of 256 cells: a cell holds the number of the next step's block, after the last step
 //! the class. Every look-up takes every step, whatever it finds: no branch depends on how deep the answer lies.
 
-use super::blocks::{Blocks, Plan, in_blocks, step};
+use super::blocks::{self, BLOCK, STEP_BITS};
+use super::cell::shrink;
 use super::line::Line;
 use super::tries::FindClass;
 
-/// Bits of a step.
-const STEP_BITS: u32 = 8;
-/// Cells of a block.
-const BLOCK: usize = 1 << STEP_BITS;
 /// A trie may have so many blocks: with more of them it no longer fits a near cache.
 const MOST_BLOCKS: usize = 512;
 
@@ -34,24 +31,17 @@ impl<const STEPS: u32> FindClass<u32> for Trie<STEPS> {
         if first + most > MOST_BLOCKS {
             return None;
         }
-        let plan = Plan {
-            base: 0,
-            root: first * BLOCK,
-            root_blocks: u32::try_from(first).ok()?,
-            wide: STEPS as usize - 1,
-            narrow: 0,
-            floor: 0,
-        };
-        let Blocks { root, mut wide, .. } = Blocks::build(line, plan);
-        wide.get_mut(..root.len())?.copy_from_slice(&root);
-        Some(Self { blocks: in_blocks(wide)? })
+        let cells = shrink(blocks::build(line, STEPS, first))?;
+        Some(Self { blocks: cells.as_chunks().0.into() })
     }
 
     #[inline]
     fn find(&self, value: u32) -> u32 {
         let mut at = above(value, STEPS);
         for steps in (0..STEPS).rev() {
-            at = step(&self.blocks, at, above(value, steps) as usize);
+            let block = self.blocks.get(at as usize);
+            let cell = above(value, steps) as usize % BLOCK;
+            at = block.and_then(|block| block.get(cell)).map_or(0, |&cell| cell.into());
         }
         at
     }

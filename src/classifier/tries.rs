@@ -9,7 +9,7 @@ use super::columns::Columns;
 use super::cuts::Cuts;
 use super::flat::Flat;
 use super::line::{Line, Lines};
-use super::long_trie::LongTrie;
+use super::long_trie::AnyLongTrie;
 use super::near_trie::NearTrie;
 use super::trie::Trie;
 
@@ -52,15 +52,15 @@ struct Addresses<T> {
 }
 
 /// For few prefixes and ports.
-pub(super) type Small = Tries<Trie<4>, LongTrie<u16>, Trie<2>, Trie<2>>;
+pub(super) type Small = Tries<Trie<4>, AnyLongTrie<u16>, Trie<2>, Trie<2>>;
 /// For prefixes that lie apart: counted in one step.
-pub(super) type Scattered = Tries<Cuts<u16, 0>, LongTrie<u16>, Columns<u16>, Flat<u16>>;
+pub(super) type Scattered = Tries<Cuts<u16, 0>, AnyLongTrie<u16>, Columns<u16>, Flat<u16>>;
 /// For thousands of prefixes side by side.
-pub(super) type Deep = Tries<NearTrie, LongTrie<u16>, Columns<u16>, Flat<u16>>;
+pub(super) type Deep = Tries<NearTrie, AnyLongTrie<u16>, Columns<u16>, Flat<u16>>;
 /// For more of them than 16 bits can number, of not so many classes: counted in two steps.
-pub(super) type Large = Tries<Cuts<u16, 1>, LongTrie<u16>, Columns<u16>, Flat<u16>>;
+pub(super) type Large = Tries<Cuts<u16, 1>, AnyLongTrie<u16>, Columns<u16>, Flat<u16>>;
 /// For everything else: a further step counts sixteen times as many, so four are enough for all.
-pub(super) type Vast = Tries<Cuts<u32, 4>, LongTrie<u32>, Columns<u32>, Flat<u32>>;
+pub(super) type Vast = Tries<Cuts<u32, 4>, AnyLongTrie<u32>, Columns<u32>, Flat<u32>>;
 
 /// The tries of one direction, in one of the forms.
 pub(super) enum Form {
@@ -185,12 +185,15 @@ impl<V4: FindClass<u32>, V6: FindClass<u128>> Side<V4, V6> {
 pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::fmt::Debug;
+    use std::ops::Sub;
 
     use proptest::collection::btree_map;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::classifier::leaf::{FarLeaf, NearLeaf};
     use crate::classifier::line::{Position, Run};
+    use crate::classifier::long_trie::LongTrie;
 
     /// The first class of a line that stands behind others.
     const FIRST: u32 = 7;
@@ -207,10 +210,13 @@ pub(super) mod tests {
     }
 
     /// Compares what is found with what a search finds: at these values, and at the cuts and beside them.
-    pub(in crate::classifier) fn agrees_at<P: Position + Debug, F: FindClass<P>>(
+    pub(in crate::classifier) fn agrees_at<P, F>(
         line: &Line<P>,
         values: impl IntoIterator<Item = P>,
-    ) {
+    ) where
+        P: Position + Debug + From<u32> + Sub<Output = P>,
+        F: FindClass<P>,
+    {
         let found = F::build(line).expect("the form can hold the line");
         let around = line.runs.iter().flat_map(|run| {
             let before = (run.0 > P::ZERO).then(|| run.0 - P::from(1));
@@ -223,7 +229,11 @@ pub(super) mod tests {
         }
     }
 
-    fn agrees<P: Position + Debug, F: FindClass<P>>(line: &Line<P>) {
+    fn agrees<P, F>(line: &Line<P>)
+    where
+        P: Position + Debug + From<u32> + Sub<Output = P>,
+        F: FindClass<P>,
+    {
         agrees_at::<P, F>(line, []);
     }
 
@@ -234,12 +244,46 @@ pub(super) mod tests {
         btree_map(prop_oneof![far, near], FIRST..FIRST + 40, 0..60)
     }
 
+    /// The first address of those that a provider gives to its customers.
+    const PROVIDER: u128 = 0x2603_1000 << 96;
+    /// Bits of them that are not the provider's.
+    const CUSTOMERS: u32 = 104;
+
+    /// Most cuts among the addresses of one provider, a few outside, and single hosts.
     fn long_cuts() -> impl Strategy<Value = BTreeMap<u128, u32>> {
-        let prefix = (any::<u128>(), 0u32..=128, any::<bool>()).prop_map(|(bits, length, near)| {
-            let bits = if near { 0x2001_0db8 << 96 | bits >> 32 } else { bits };
-            bits & u128::MAX.checked_shl(128 - length).unwrap_or(0)
+        let network =
+            |bits: u128, length: u32| bits & u128::MAX.checked_shl(128 - length).unwrap_or(0);
+        let customer = |bits: u128| PROVIDER | bits >> (u128::BITS - CUSTOMERS);
+        let spread = (any::<u128>(), 24u32..=64)
+            .prop_map(move |(bits, length)| network(customer(bits), length));
+        let side_by_side = (any::<[bool; 2]>(), 0u128..400).prop_map(|(cluster, network)| {
+            let cluster = cluster.map(u128::from);
+            PROVIDER | cluster[0] << 99 | cluster[1] << 83 | network << 64
         });
-        btree_map(prefix, FIRST..FIRST + 40, 0..60)
+        let outside =
+            (any::<u128>(), 0u32..=16).prop_map(move |(bits, length)| network(bits, length));
+        let end = PROVIDER + (1 << CUSTOMERS);
+        let host = prop_oneof![
+            any::<u128>().prop_map(customer),
+            any::<u128>(),
+            prop::sample::select(vec![
+                1,
+                PROVIDER,
+                PROVIDER + 1,
+                end - 1,
+                end,
+                u128::MAX - 1,
+                u128::MAX
+            ]),
+        ];
+        let class = || FIRST..FIRST + 40;
+        let within = prop_oneof![
+            btree_map(spread, class(), 0..100),
+            btree_map(side_by_side, class(), 0..400),
+        ];
+        (within, btree_map(outside, class(), 0..10), btree_map(host, class(), 0..4)).prop_map(
+            |(within, outside, hosts)| within.into_iter().chain(outside).chain(hosts).collect(),
+        )
     }
 
     proptest! {
@@ -271,8 +315,9 @@ pub(super) mod tests {
         fn a_long_trie_finds_the_class_of_an_ipv6_address(cuts in long_cuts()) {
             let line = line(&cuts, u128::MAX);
             prop_assume!(line.is_cut());
-            agrees::<_, LongTrie<u16>>(&line);
-            agrees::<_, LongTrie<u32>>(&line);
+            agrees::<_, LongTrie<NearLeaf>>(&line);
+            agrees::<_, LongTrie<FarLeaf<u16>>>(&line);
+            agrees::<_, LongTrie<FarLeaf<u32>>>(&line);
         }
     }
 
@@ -283,6 +328,20 @@ pub(super) mod tests {
         let many = line(&(0..600).map(|n| (n << 20 | n, FIRST + n % 40)).collect(), u32::MAX);
         assert!(Trie::<4>::build(&many).is_none());
         agrees::<_, NearTrie>(&many);
+    }
+
+    #[test]
+    fn many_ipv6_networks_side_by_side_are_left_to_leaves_of_many_cuts() {
+        let networks = |count, bits| {
+            let network = |n: u32| (PROVIDER + (u128::from(3 * n) << bits), FIRST + n % 40);
+            line(&(0..count).map(network).collect(), u128::MAX)
+        };
+        let near = networks(60_000, 80);
+        assert!(matches!(AnyLongTrie::<u16>::build(&near), Some(AnyLongTrie::Near(_))));
+        agrees::<_, AnyLongTrie<u16>>(&near);
+        let far = networks(2_000, 92);
+        assert!(matches!(AnyLongTrie::<u32>::build(&far), Some(AnyLongTrie::Far(_))));
+        agrees::<_, AnyLongTrie<u32>>(&far);
     }
 
     #[test]
