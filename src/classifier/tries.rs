@@ -1,7 +1,8 @@
 //! The tries of one direction, in the form that suits how finely the rules cut the lines.
 //!
-//! A few wide steps are fast while their blocks fit the processor's caches; many narrow ones take less memory, and cuts
-//! that are counted the least. The form is chosen once, by what it would take.
+//! A cell for every value of a few bits, step after step, is fast while all of them fit the processor's caches; where
+//! cuts are many, it takes less memory, and no more time, to count the last few of them at once. The form is chosen once,
+//! by what it would take.
 
 use std::net::IpAddr;
 
@@ -328,6 +329,16 @@ pub(super) mod tests {
         let many = line(&(0..600).map(|n| (n << 20 | n, FIRST + n % 40)).collect(), u32::MAX);
         assert!(Trie::<4>::build(&many).is_none());
         agrees::<_, NearTrie>(&many);
+    }
+
+    #[test]
+    fn a_host_at_the_end_of_the_address_space_has_no_network_behind_it() {
+        let networks = (0..60u128).map(|n| PROVIDER + (n << 84));
+        let hosts = [1, 2].map(|host| (u128::MAX << 84) + host);
+        let cuts = networks.chain(hosts).zip((FIRST..FIRST + 40).cycle());
+        let line = line(&cuts.collect(), u128::MAX);
+        agrees::<_, LongTrie<NearLeaf>>(&line);
+        agrees::<_, LongTrie<FarLeaf<u16>>>(&line);
     }
 
     #[test]

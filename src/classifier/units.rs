@@ -47,8 +47,8 @@ impl Units {
                     line.classes.end,
                     covering.into_iter().chain(same.iter().copied()),
                 );
-                if let Some(next) = unit.checked_add(1) {
-                    units.push(next, last);
+                if unit < units.last() {
+                    units.push(unit + 1, last);
                 }
             } else {
                 units.push(unit, last);
@@ -56,6 +56,11 @@ impl Units {
             before = Some(last);
         }
         units
+    }
+
+    /// Returns the last unit that there is.
+    fn last(&self) -> u64 {
+        u64::MAX >> self.floor
     }
 
     fn push_tail(&mut self, unit: u64, first_tail: u32, tail: impl Iterator<Item = Run<u128>>) {
@@ -90,27 +95,20 @@ impl Units {
     /// Returns the runs within a block, in positions counted from its first one, and those outside, told apart by the
     /// bits above the lowest `least_bits` ones.
     pub(super) fn split(&self, block: Block, least_bits: u32) -> (Vec<Run<u64>>, Vec<Run<u64>>) {
-        let covering = |unit: u64| {
+        // The runs from a unit on; the first one may have begun before.
+        let from = |unit: u64| {
             let begun = self.runs.partition_point(|run| run.0 <= unit);
-            (begun, self.runs.get(begun - 1).map_or(0, |run| run.1))
+            let covering = self.runs.get(begun - 1).map(|run| (unit, run.1));
+            covering.into_iter().chain(self.runs.get(begun..).unwrap_or_default().iter().copied())
         };
-        let (begun, class) = covering(block.first);
-        let mut inside = vec![(0, class)];
-        let mut outside: Vec<Run<u64>> =
-            self.runs.iter().copied().filter(|run| run.0 < block.first).collect();
-        let last = block.last();
-        let (ended, class) = covering(last.saturating_add(1));
-        let within =
-            self.runs.get(begun..).unwrap_or_default().iter().take_while(|run| run.0 <= last);
-        inside.extend(within.map(|&(unit, class)| (unit - block.first, class)));
-        if let Some(end) = last.checked_add(1) {
-            outside.push((end, class));
-            outside.extend(self.runs.get(ended..).unwrap_or_default());
-        }
-        for run in &mut outside {
-            run.0 >>= least_bits;
-        }
-        (inside, outside)
+        let before = self.runs.iter().copied().take_while(|run| run.0 < block.first);
+        let within = from(block.first).take_while(|run| run.0 <= block.last());
+        let behind = (block.last() < self.last()).then(|| from(block.last() + 1));
+        let outside = before.chain(behind.into_iter().flatten());
+        (
+            within.map(|(unit, class)| (unit - block.first, class)).collect(),
+            outside.map(|(unit, class)| (unit >> least_bits, class)).collect(),
+        )
     }
 }
 
@@ -170,6 +168,16 @@ mod tests {
         assert_eq!(*units.tails[2], [(u128::from(u64::MAX) << 64, 7), (u128::MAX, 8)]);
         let unit = upper_half(network);
         assert_eq!(units.runs, [(0, 9), (1, 3), (unit, 10), (unit + 1, 7), (u64::MAX, 11)]);
+    }
+
+    #[test]
+    fn nothing_lies_behind_a_block_at_the_end() {
+        let units = Units::of(&line(&[(0xfff0 << 112, 4), (0xffff_fff0 << 96, 5)]));
+        let block = units.block(12, 7);
+        assert_eq!(block, Block { first: 0x0fff_fffe_0000, bits: 17 });
+        let (inside, outside) = units.split(block, 12);
+        assert_eq!(inside, [(0, 4), (0x1_0000, 5)]);
+        assert_eq!(outside, [(0, 3), (0xfff0_0000, 4)]);
     }
 
     #[test]
