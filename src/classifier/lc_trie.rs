@@ -9,6 +9,7 @@
 //! One step behind the root suffices where cuts lie about evenly. Where many lie close together and far from others,
 //! that one would take very many bits; then there are more levels.
 
+use std::iter;
 use std::ops::Range;
 
 use super::MEMORY_BUDGET;
@@ -114,23 +115,40 @@ fn lower_half(number: u64) -> u32 {
     number as u32
 }
 
-/// Cuts runs, of which the first one covers `begin`, into the parts of the cells from there on that stand for
+/// What lies within cells that stand side by side.
+struct Part<'a> {
+    /// Several cells where all positions are of one class, else one.
+    cells: Range<usize>,
+    /// The first position.
+    begin: u64,
+    /// The first one covers the first position, all others begin behind it.
+    runs: &'a [Run<u64>],
+}
+
+/// Cuts runs, of which the first one covers `begin`, into what lies within so many cells from there on that stand for
 /// 2^`shift` positions each.
 fn parts(
     mut runs: &[Run<u64>],
     begin: u64,
     shift: u32,
     cells: usize,
-) -> impl ExactSizeIterator<Item = (u64, &[Run<u64>])> {
-    (0..cells).map(move |index| {
-        let begin = begin + ((index as u64) << shift);
-        let last = begin + !(u64::MAX << shift);
-        let later = runs.get(1..).unwrap_or_default();
-        let inside = later.iter().take_while(|run| run.0 <= last).count();
-        let (part, behind) = runs.split_at_checked(inside + 1).unwrap_or_default();
-        let goes_on = behind.first().is_none_or(|next| next.0 > last.wrapping_add(1));
-        runs = runs.get(inside + usize::from(!goes_on)..).unwrap_or_default();
-        (begin, part)
+) -> impl Iterator<Item = Part<'_>> {
+    let begin_of = move |cell: usize| begin + ((cell as u64) << shift);
+    let cell_of = move |place: u64| {
+        usize::try_from((place - begin) >> shift).map_or(cells, |cell| cell.min(cells))
+    };
+    let mut next = 0;
+    iter::from_fn(move || {
+        let first = next;
+        let later = runs.get(1..).filter(|_| first < cells)?;
+        let cut = later.first().map_or(cells, |cut| cell_of(cut.0));
+        let inside = later.iter().take_while(|run| cell_of(run.0) == first).count();
+        next = if inside == 0 { cut } else { first + 1 };
+        let (part, behind) = runs.split_at_checked(inside + 1)?;
+        // Where the next run begins with the next cell, nothing covers that.
+        let begins = behind.first().is_some_and(|run| run.0 == begin_of(next));
+        runs = runs.get(inside + usize::from(begins)..)?;
+        Some(Part { cells: first..next, begin: begin_of(first), runs: part })
     })
 }
 
@@ -162,14 +180,26 @@ impl<L: Leaf> Builder<L> {
 
     fn fill_root(&mut self, runs: &[Run<u64>], outside: &[Run<u64>], below: u32) -> Option<()> {
         self.cells.resize(ROOT_CELLS + usize::from(!outside.is_empty()), 0);
-        for (index, (begin, part)) in parts(runs, 0, below, ROOT_CELLS).enumerate() {
-            let cell = self.cell(self.between, part, begin, below)?;
-            *self.cells.get_mut(index)? = cell;
-        }
+        self.fill(0, self.between, parts(runs, 0, below, ROOT_CELLS), below)?;
         if !outside.is_empty() {
             let leaf = self.leaf(outside)?;
             let cell = self.lead_to(leaf, self.between)?;
             *self.cells.get_mut(ROOT_CELLS)? = cell;
+        }
+        Some(())
+    }
+
+    /// Fills the cells from this place on, with so many levels between each and the last one.
+    fn fill<'a>(
+        &mut self,
+        place: usize,
+        between: u32,
+        parts: impl Iterator<Item = Part<'a>>,
+        bits: u32,
+    ) -> Option<()> {
+        for part in parts {
+            let cell = self.cell(between, part.runs, part.begin, bits)?;
+            self.cells.get_mut(place + part.cells.start..place + part.cells.end)?.fill(cell);
         }
         Some(())
     }
@@ -186,18 +216,15 @@ impl<L: Leaf> Builder<L> {
         let parts = parts(runs, begin, shift, count);
         if between == 0 {
             let place = self.places.len();
-            for (_, part) in parts {
-                let leaf = self.leaf(part)?;
-                self.places.push(leaf);
+            for part in parts {
+                let leaf = self.leaf(part.runs)?;
+                self.places.extend(iter::repeat_n(leaf, part.cells.len()));
             }
             return cell_at(place, begin, shift);
         }
         let place = self.cells.len();
         self.cells.resize(place + count, 0);
-        for (index, (begin, part)) in (place..).zip(parts) {
-            let cell = self.cell(between - 1, part, begin, shift)?;
-            *self.cells.get_mut(index)? = cell;
-        }
+        self.fill(place, between - 1, parts, shift)?;
         cell_at(place, begin, shift)
     }
 
