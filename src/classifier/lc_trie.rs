@@ -27,7 +27,8 @@ pub(super) const ROOT_BITS: u32 = 12;
 /// Cells of the root; behind them is the one for what is outside.
 pub(super) const ROOT_CELLS: usize = 1 << ROOT_BITS;
 
-/// With as few levels as possible a trie may have so many cells below the root, or so many for each cut.
+/// With at most one level between root and last one a trie may have so many cells below the root, or so many for each
+/// cut; with two levels twice as many, and so on.
 const CELLS: usize = 1 << 16;
 const CELLS_OF_A_CUT: usize = 16;
 /// With this many levels between root and leaves each takes few bits; then cells may take the memory of all tables.
@@ -61,7 +62,8 @@ impl<L: Leaf, const MOST_BETWEEN: u32> LcTrie<L, MOST_BETWEEN> {
         L::Class::try_from(numbers).ok()?;
         let few = CELLS.max(CELLS_OF_A_CUT * runs.len());
         (0..=MOST_BETWEEN).find_map(|between| {
-            let room = if between < MANY_BETWEEN { few } else { MOST_CELLS };
+            let room = few.saturating_mul(between.max(1) as usize).min(MOST_CELLS);
+            let room = if between < MANY_BETWEEN { room } else { MOST_CELLS };
             let mut builder = Builder::new(classes.clone(), between, room);
             builder.fill_root(runs, outside, below_root)?;
             let Builder { cells, places, leaves, .. } = builder;
