@@ -10,7 +10,7 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::line::{Line, Run};
+use super::line::{Line, Run, parts};
 
 /// Bits of a step.
 pub(super) const STEP_BITS: u32 = 8;
@@ -45,30 +45,14 @@ struct Builder {
 }
 
 impl Builder {
-    /// Fills cells that stand side by side from `base` on, with so many steps below them. The first run covers `base`;
-    /// runs behind the last cell are left alone.
-    fn fill(&mut self, below: u32, cells: &mut [u32], runs: &[Run<u32>], base: u32) {
-        let shift = below * STEP_BITS;
-        let cell_of = |place: u32| ((place - base) >> shift) as usize;
-        let (mut runs, mut index) = (runs, 0);
-        while let Some((&(_, class), later)) = runs.split_first() {
-            // The run fills all cells up to the one in which the next one begins.
-            let until = later.first().map_or(cells.len(), |next| cell_of(next.0).min(cells.len()));
-            if index < until {
-                let whole = self.whole(below, class);
-                cells.iter_mut().take(until).skip(index).for_each(|cell| *cell = whole);
-                index = until;
-            }
-            let Some(cell) = cells.get_mut(index) else { break };
-            if later.first().is_some_and(|next| next.0.trailing_zeros() >= shift) {
-                runs = later;
-                continue;
-            }
-            let inside = later.iter().take_while(|next| cell_of(next.0) == index).count();
-            let begin = base + (u32::try_from(index).unwrap_or(u32::MAX) << shift);
-            *cell = self.cut(below, runs.get(..=inside).unwrap_or_default(), begin);
-            runs = runs.get(inside..).unwrap_or_default();
-            index += 1;
+    /// Fills cells that stand side by side from `base` on, with so many steps below them. The first run covers `base`.
+    fn fill(&mut self, below: u32, cells: &mut [u32], runs: &[Run<u32>], base: u64) {
+        for part in parts(runs, base, below * STEP_BITS, cells.len()) {
+            let cell = match part.runs {
+                &[(_, class)] => self.whole(below, class),
+                runs => self.cut(below, runs, part.begin),
+            };
+            cells.get_mut(part.cells).unwrap_or_default().fill(cell);
         }
     }
 
@@ -88,7 +72,7 @@ impl Builder {
     }
 
     /// Returns what a cell holds whose values from `begin` on are of several classes.
-    fn cut(&mut self, below: u32, runs: &[Run<u32>], begin: u32) -> u32 {
+    fn cut(&mut self, below: u32, runs: &[Run<u32>], begin: u64) -> u32 {
         let mut block = [0; BLOCK];
         self.fill(below - 1, &mut block, runs, begin);
         let hash = hash(&block);

@@ -15,7 +15,7 @@ use std::ops::Range;
 use super::MEMORY_BUDGET;
 use super::cell::shrink;
 use super::leaf::Leaf;
-use super::line::Run;
+use super::line::{Part, Run, parts};
 
 /// Bits of a cell that say how many bits lie below those it looks at; the others say where its cells begin.
 const SHIFT_BITS: u32 = 6;
@@ -31,9 +31,11 @@ pub(super) const ROOT_CELLS: usize = 1 << ROOT_BITS;
 /// cut; with two levels twice as many, and so on.
 const CELLS: usize = 1 << 16;
 const CELLS_OF_A_CUT: usize = 16;
-/// With this many levels between root and leaves each takes few bits; then cells may take the memory of all tables.
-pub(super) const MANY_BETWEEN: u32 = 15;
+/// More would take the memory of all tables.
 const MOST_CELLS: usize = MEMORY_BUDGET / size_of::<u32>();
+
+/// With this many levels between root and leaves no level has more than eight cells for each cut: those always suffice.
+pub(super) const MANY_BETWEEN: u32 = 15;
 
 /// What finds the class of every position, by at most so many levels between the root and the last one.
 #[derive(Debug)]
@@ -63,7 +65,6 @@ impl<L: Leaf, const MOST_BETWEEN: u32> LcTrie<L, MOST_BETWEEN> {
         let few = CELLS.max(CELLS_OF_A_CUT * runs.len());
         (0..=MOST_BETWEEN).find_map(|between| {
             let room = few.saturating_mul(between.max(1) as usize).min(MOST_CELLS);
-            let room = if between < MANY_BETWEEN { room } else { MOST_CELLS };
             let mut builder = Builder::new(classes.clone(), between, room);
             builder.fill_root(runs, outside, below_root)?;
             let Builder { cells, places, leaves, .. } = builder;
@@ -117,43 +118,6 @@ fn lower_half(number: u64) -> u32 {
     number as u32
 }
 
-/// What lies within cells that stand side by side.
-struct Part<'a> {
-    /// Several cells where all positions are of one class, else one.
-    cells: Range<usize>,
-    /// The first position.
-    begin: u64,
-    /// The first one covers the first position, all others begin behind it.
-    runs: &'a [Run<u64>],
-}
-
-/// Cuts runs, of which the first one covers `begin`, into what lies within so many cells from there on that stand for
-/// 2^`shift` positions each.
-fn parts(
-    mut runs: &[Run<u64>],
-    begin: u64,
-    shift: u32,
-    cells: usize,
-) -> impl Iterator<Item = Part<'_>> {
-    let begin_of = move |cell: usize| begin + ((cell as u64) << shift);
-    let cell_of = move |place: u64| {
-        usize::try_from((place - begin) >> shift).map_or(cells, |cell| cell.min(cells))
-    };
-    let mut next = 0;
-    iter::from_fn(move || {
-        let first = next;
-        let later = runs.get(1..).filter(|_| first < cells)?;
-        let cut = later.first().map_or(cells, |cut| cell_of(cut.0));
-        let inside = later.iter().take_while(|run| cell_of(run.0) == first).count();
-        next = if inside == 0 { cut } else { first + 1 };
-        let (part, behind) = runs.split_at_checked(inside + 1)?;
-        // Where the next run begins with the next cell, nothing covers that.
-        let begins = behind.first().is_some_and(|run| run.0 == begin_of(next));
-        runs = runs.get(inside + usize::from(begins)..)?;
-        Some(Part { cells: first..next, begin: begin_of(first), runs: part })
-    })
-}
-
 /// A trie under construction.
 struct Builder<L> {
     between: u32,
@@ -196,7 +160,7 @@ impl<L: Leaf> Builder<L> {
         &mut self,
         place: usize,
         between: u32,
-        parts: impl Iterator<Item = Part<'a>>,
+        parts: impl Iterator<Item = Part<'a, u64>>,
         bits: u32,
     ) -> Option<()> {
         for part in parts {

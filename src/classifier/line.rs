@@ -1,5 +1,6 @@
 //! A line of values, the address space of one family or the ports, cut into runs of one class.
 
+use std::iter;
 use std::ops::Range;
 
 /// A place on a line.
@@ -85,6 +86,43 @@ impl Line<u32> {
         }
         cuts + fills.into_iter().filter(|&fills| fills).count()
     }
+}
+
+/// What lies within cells that stand side by side.
+pub(super) struct Part<'a, P> {
+    /// Several cells where all positions are of one class, else one.
+    pub(super) cells: Range<usize>,
+    /// The first position.
+    pub(super) begin: u64,
+    /// The first one covers the first position, all others begin behind it.
+    pub(super) runs: &'a [Run<P>],
+}
+
+/// Cuts runs, of which the first one covers `begin`, into what lies within so many cells from there on that stand for
+/// 2^`shift` positions each.
+pub(super) fn parts<P: Copy + Into<u64>>(
+    mut runs: &[Run<P>],
+    begin: u64,
+    shift: u32,
+    cells: usize,
+) -> impl Iterator<Item = Part<'_, P>> {
+    let begin_of = move |cell: usize| begin + ((cell as u64) << shift);
+    let cell_of = move |place: P| {
+        usize::try_from((place.into() - begin) >> shift).map_or(cells, |cell| cell.min(cells))
+    };
+    let mut next = 0;
+    iter::from_fn(move || {
+        let first = next;
+        let later = runs.get(1..).filter(|_| first < cells)?;
+        let cut = later.first().map_or(cells, |cut| cell_of(cut.0));
+        let inside = later.iter().take_while(|run| cell_of(run.0) == first).count();
+        next = if inside == 0 { cut } else { first + 1 };
+        let (part, behind) = runs.split_at_checked(inside + 1)?;
+        // Where the next run begins with the next cell, nothing covers that.
+        let begins = behind.first().is_some_and(|run| run.0.into() == begin_of(next));
+        runs = runs.get(inside + usize::from(begins)..)?;
+        Some(Part { cells: first..next, begin: begin_of(first), runs: part })
+    })
 }
 
 /// The lines of one direction.
