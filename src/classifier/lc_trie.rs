@@ -257,8 +257,8 @@ fn shift<L: Leaf>(cuts: &[Run<u64>], bits: u32, between: u32) -> u32 {
     if between == 0 {
         return bits - enough;
     }
-    // Eight cells for each cut, but the other levels need not take more bits than this one.
-    let fair = usize::BITS - cuts.len().leading_zeros() + 2;
+    // Four cells for each cut, but the other levels need not take more bits than this one.
+    let fair = usize::BITS - cuts.len().leading_zeros() + 1;
     bits - fair.clamp(enough.div_ceil(between + 1), enough)
 }
 

@@ -1,7 +1,7 @@
 //! From an IPv6 address to its class: a level-compressed trie over the bits that tell addresses apart.
 //!
 //! The root begins behind the bits that most prefixes share, the last step ends with the last bit of the upper half that
-//! any rule looks at. Only addresses that are told apart by the bits below, single hosts, cost a search more.
+//! any rule looks at, or with the number of the host. Only hosts without low numbers cost a search more.
 
 use std::hint::select_unpredictable;
 
@@ -9,8 +9,9 @@ use super::cell::Cell;
 use super::lc_trie::{LcTrie, MANY_BETWEEN, ROOT_BITS, ROOT_CELLS};
 use super::leaf::{FarLeaf, Leaf, NearLeaf};
 use super::line::Line;
+use super::scale::{Scale, lower_half, upper_half};
 use super::tries::FindClass;
-use super::units::{Tail, Units, upper_half};
+use super::units::{Split, Tail, Units};
 
 /// Where leaves for cuts far from each other take more bytes, those for cuts side by side may take less.
 const NEAR_BYTES: usize = 256 << 10;
@@ -19,11 +20,10 @@ const NEAR_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct LongTrie<L: Leaf> {
     trie: LcTrie<L, MANY_BETWEEN>,
-    /// Bits of the upper half below those of a unit.
-    floor: u32,
-    /// The block's first unit.
+    scale: Scale,
+    /// The upper half of the block's first address.
     first: u64,
-    /// Bits of a position in the block below those of the root.
+    /// Bits of the upper half below those of the root.
     below_root: u32,
     /// Numbers below this one are classes, the others tails.
     first_tail: u32,
@@ -33,6 +33,24 @@ pub(super) struct LongTrie<L: Leaf> {
 impl<L: Leaf> LongTrie<L> {
     /// The leaf for all addresses outside of the block looks at the bits above these.
     const OUTSIDE_SHIFT: u32 = u64::BITS - L::KEY_BITS;
+
+    fn build_at(scale: Scale, line: &Line<u128>) -> Option<Self> {
+        let units = Units::of(line, scale);
+        let least_bits = Self::OUTSIDE_SHIFT - scale.floor + scale.host_bits;
+        let block = units.block(least_bits, L::MOST_CUTS);
+        let Split { inside, outside } = units.split(block, least_bits)?;
+        let below_root = block.bits - ROOT_BITS;
+        let first_tail = line.classes.end;
+        let numbers = line.classes.start..first_tail + u32::try_from(units.tails.len()).ok()?;
+        Some(Self {
+            trie: LcTrie::build(&inside, &outside, &numbers, below_root)?,
+            scale,
+            first: upper_half(scale.first_address(block.first)),
+            below_root: below_root + scale.floor - scale.host_bits,
+            first_tail,
+            tails: units.tails.into(),
+        })
+    }
 
     fn find_in_tail(&self, number: u32, address: u128) -> u32 {
         let tail =
@@ -45,20 +63,9 @@ impl<L: Leaf> LongTrie<L> {
 
 impl<L: Leaf> FindClass<u128> for LongTrie<L> {
     fn build(line: &Line<u128>) -> Option<Self> {
-        let units = Units::of(line);
-        let least_bits = Self::OUTSIDE_SHIFT - units.floor;
-        let block = units.block(least_bits, L::MOST_CUTS);
-        let (inside, outside) = units.split(block, least_bits);
-        let below_root = block.bits - ROOT_BITS;
-        let first_tail = line.classes.end;
-        let numbers = line.classes.start..first_tail + u32::try_from(units.tails.len()).ok()?;
-        Some(Self {
-            trie: LcTrie::build(&inside, &outside, &numbers, below_root)?,
-            floor: units.floor,
-            first: block.first,
-            below_root,
-            first_tail,
-            tails: units.tails.into(),
+        let scale = Scale::of(line);
+        Self::build_at(scale, line).or_else(|| {
+            (scale.host_bits > 0).then(|| Self::build_at(Scale::of_networks(line), line))?
         })
     }
 
@@ -69,8 +76,9 @@ impl<L: Leaf> FindClass<u128> for LongTrie<L> {
     #[inline(always)]
     fn find(&self, address: u128) -> u32 {
         let upper = upper_half(address);
-        let position = (upper >> self.floor).wrapping_sub(self.first);
-        let cell = usize::try_from(position >> self.below_root).unwrap_or(usize::MAX);
+        let relative = upper.wrapping_sub(self.first);
+        let cell = usize::try_from(relative >> self.below_root).unwrap_or(usize::MAX);
+        let position = self.scale.position(relative, lower_half(address));
         // Whether an address lies outside is up to the packet: a choice between values.
         let outside = upper >> Self::OUTSIDE_SHIFT;
         let key = select_unpredictable(cell < ROOT_CELLS, position, outside);

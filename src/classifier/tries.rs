@@ -264,10 +264,13 @@ pub(super) mod tests {
         let outside =
             (any::<u128>(), 0u32..=16).prop_map(move |(bits, length)| network(bits, length));
         let end = PROVIDER + (1 << CUSTOMERS);
+        let numbered = (any::<u128>(), 0u128..300)
+            .prop_map(move |(bits, host)| network(customer(bits), 64) | host);
         let host = prop_oneof![
-            any::<u128>().prop_map(customer),
-            any::<u128>(),
-            prop::sample::select(vec![
+            4 => numbered,
+            1 => any::<u128>().prop_map(customer),
+            1 => any::<u128>(),
+            2 => prop::sample::select(vec![
                 1,
                 PROVIDER,
                 PROVIDER + 1,
@@ -282,7 +285,7 @@ pub(super) mod tests {
             btree_map(spread, class(), 0..100),
             btree_map(side_by_side, class(), 0..400),
         ];
-        (within, btree_map(outside, class(), 0..10), btree_map(host, class(), 0..4)).prop_map(
+        (within, btree_map(outside, class(), 0..10), btree_map(host, class(), 0..6)).prop_map(
             |(within, outside, hosts)| within.into_iter().chain(outside).chain(hosts).collect(),
         )
     }
@@ -337,6 +340,14 @@ pub(super) mod tests {
         let hosts = [1, 2].map(|host| (u128::MAX << 84) + host);
         let cuts = networks.chain(hosts).zip((FIRST..FIRST + 40).cycle());
         let line = line(&cuts.collect(), u128::MAX);
+        agrees::<_, LongTrie<NearLeaf>>(&line);
+        agrees::<_, LongTrie<FarLeaf<u16>>>(&line);
+    }
+
+    #[test]
+    fn hosts_with_low_numbers_all_over_the_address_space_are_found() {
+        let hosts = (1..=40u128).flat_map(|n| [n << 121 | 1, n << 121 | 2, n << 121 | 0x1000]);
+        let line = line(&hosts.zip((FIRST..FIRST + 40).cycle()).collect(), u128::MAX);
         agrees::<_, LongTrie<NearLeaf>>(&line);
         agrees::<_, LongTrie<FarLeaf<u16>>>(&line);
     }
