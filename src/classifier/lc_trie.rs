@@ -92,6 +92,11 @@ impl<L: Leaf, const MOST_BETWEEN: u32> LcTrie<L, MOST_BETWEEN> {
         find().map_or(0, |leaf| leaf.class(key))
     }
 
+    /// Returns how many levels lie between the root and the last one.
+    pub(super) fn between(&self) -> u32 {
+        self.between
+    }
+
     /// Returns the bytes in use besides its own.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.cells) + size_of_val(&*self.places) + size_of_val(&*self.leaves)
@@ -293,7 +298,7 @@ mod tests {
             let root = usize::try_from(position >> below_root).expect("a cell of the root");
             assert_eq!(trie.find(root, position, position), runs[begun - 1].1, "{position:#x}");
         }
-        trie.between
+        trie.between()
     }
 
     /// Cuts apart, and in clusters, on a line of so many bits.

@@ -1,7 +1,8 @@
 //! From an IPv6 address to its class: a level-compressed trie over the bits that tell addresses apart.
 //!
 //! The root begins behind the bits that most prefixes share, the last step ends with the last bit of the upper half that
-//! any rule looks at, or with the number of the host. Only hosts without low numbers cost a search more.
+//! any rule looks at, or with the number of the host, where that takes no level more. Hosts that are not told apart so cost
+//! a search more, and only they.
 
 use std::hint::select_unpredictable;
 
@@ -64,9 +65,13 @@ impl<L: Leaf> LongTrie<L> {
 impl<L: Leaf> FindClass<u128> for LongTrie<L> {
     fn build(line: &Line<u128>) -> Option<Self> {
         let scale = Scale::of(line);
-        Self::build_at(scale, line).or_else(|| {
-            (scale.host_bits > 0).then(|| Self::build_at(Scale::of_networks(line), line))?
-        })
+        let numbered = Self::build_at(scale, line);
+        if scale.host_bits == 0 || numbered.as_ref().is_some_and(|trie| trie.trie.between() == 0) {
+            return numbered;
+        }
+        // Most packets are not for those hosts: telling them apart is not worth a further level.
+        let networks = Self::build_at(Scale::of_networks(line), line);
+        [numbered, networks].into_iter().flatten().min_by_key(|trie| trie.trie.between())
     }
 
     #[expect(
@@ -127,6 +132,38 @@ impl<C: Cell> FindClass<u128> for AnyLongTrie<C> {
         match self {
             Self::Near(trie) => trie.bytes(),
             Self::Far(trie) => trie.bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Makes a line of this many networks of /40, evenly spread over `2a01::/16`, one host in each of the first thirty.
+    fn line(networks: u128, host: u128) -> Line<u128> {
+        let apart = (1 << 24) / networks;
+        let network = |number: u128| (0x2a01 << 112) + ((number * apart) << 88);
+        let mut cuts = BTreeMap::from([(0, 3)]);
+        for begin in (0..networks).map(network) {
+            cuts.extend([(begin, 4), (begin + (1 << 88), 3)]);
+        }
+        for begin in (0..networks.min(30)).map(network) {
+            let host = begin + (5 << 64) + host;
+            cuts.extend([(host, 5), (host + 1, 4)]);
+        }
+        Line { runs: cuts.into_iter().collect(), last: u128::MAX, classes: 3..6 }
+    }
+
+    #[test]
+    fn hosts_are_told_apart_by_their_numbers_unless_that_takes_a_level_more() {
+        for (networks, host, host_bits) in [(40, 4, 3), (1000, 4, 0), (40, 0x1_0000, 0)] {
+            let trie =
+                LongTrie::<FarLeaf<u16>>::build(&line(networks, host)).expect("few cuts fit");
+            assert_eq!(trie.scale.host_bits, host_bits, "{networks} networks, host {host:#x}");
+            assert_eq!(trie.tails.len(), if host_bits > 0 { 0 } else { 30 });
         }
     }
 }

@@ -31,7 +31,8 @@
 //! - `tries`: finds a value's class, by tables in the form that suits the line.
 //!   - For IPv4 addresses: `trie` for few prefixes (`blocks` builds it), `cuts` for scattered ones, which are counted,
 //!     `near_trie` for many side by side.
-//!   - For IPv6 addresses: `long_trie`, over the bits that `scale` finds to tell addresses apart; `units` cuts the line by them.
+//!   - For IPv6 addresses: `long_trie`, over the bits that `scale` finds to tell addresses apart; `units` cuts the line
+//!     by them.
 //!   - For ports: `trie` where they are few, else `columns` and, for source ports, `flat`.
 //!   - `lc_trie` is the steps of `near_trie` and `long_trie`, `leaf` where those end.
 //! - `addresses`, `services`: the lines of source and destination; of (protocol, destination port), of source ports.
