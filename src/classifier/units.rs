@@ -80,8 +80,13 @@ impl Units {
     }
 
     /// Returns the runs within a block, in positions counted from its first one, and those outside, told apart by the
-    /// bits above the lowest `least_bits` ones; `None` where positions do not fit 64 bits.
+    /// bits above the lowest `least_bits` ones; `None` where the block's positions do not fit 64 bits.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a block's positions fit, and the bits that tell those outside apart are fewer"
+    )]
     pub(super) fn split(&self, block: Block, least_bits: u32) -> Option<Split> {
+        // It is up to the addresses, not to the cuts: those may all lie in the block's first part.
         if block.bits > u64::BITS {
             return None;
         }
@@ -95,12 +100,9 @@ impl Units {
         let within = from(block.first).take_while(|run| run.0 <= block.last());
         let behind = (block.last() < self.scale.unit(u128::MAX)).then(|| from(block.last() + 1));
         let outside = before.chain(behind.into_iter().flatten());
-        let narrow = |(unit, class): Run<u128>| Some((u64::try_from(unit).ok()?, class));
-        let within = within.map(|(unit, class)| narrow((unit - block.first, class)));
-        let outside = outside.map(|(unit, class)| narrow((unit >> least_bits, class)));
         Some(Split {
-            inside: within.collect::<Option<_>>()?,
-            outside: outside.collect::<Option<_>>()?,
+            inside: within.map(|(unit, class)| ((unit - block.first) as u64, class)).collect(),
+            outside: outside.map(|(unit, class)| ((unit >> least_bits) as u64, class)).collect(),
         })
     }
 }
@@ -146,6 +148,26 @@ mod tests {
     fn units(cuts: &[Run<u128>]) -> Units {
         let line = line(cuts);
         Units::of(&line, Scale::of(&line))
+    }
+
+    #[test]
+    fn networks_without_hosts_have_no_tails() {
+        let units = units(&[(0x2603 << 112, 4), (0x2603_1000_0000_0100 << 64, 5)]);
+        assert_eq!((units.scale.floor, units.tails.len()), (8, 0));
+        assert_eq!(units.runs, [(0, 3), (0x26_0300_0000_0000, 4), (0x26_0310_0000_0001, 5)]);
+    }
+
+    #[test]
+    fn hosts_that_are_not_numbered_share_the_tail_of_their_unit() {
+        let network = 0x2603_1000_0000_0001 << 64;
+        let line = line(&[(1, 4), (2, 3), (network | 5, 6), (network | 6, 7), (u128::MAX, 8)]);
+        let units = Units::of(&line, Scale::of_networks(&line));
+        let tails =
+            [vec![(0, 3), (1, 4), (2, 3)], vec![(network, 3), (network | 5, 6), (network | 6, 7)]];
+        assert_eq!(units.tails[..2], tails.map(Vec::into_boxed_slice));
+        assert_eq!(*units.tails[2], [(u128::from(u64::MAX) << 64, 7), (u128::MAX, 8)]);
+        let (unit, last) = (upper_half(network).into(), u64::MAX.into());
+        assert_eq!(units.runs, [(0, 9), (1, 3), (unit, 10), (unit + 1, 7), (last, 11)]);
     }
 
     #[test]
@@ -200,6 +222,16 @@ mod tests {
         let units = units(&cuts);
         let block = units.block(12, 7);
         assert_eq!(block.bits, 66);
+        assert_eq!(units.split(block, 12), None);
+    }
+
+    #[test]
+    fn a_block_may_have_more_positions_than_its_cuts_need() {
+        // Two hosts in the first network, and the end of the block's last one.
+        let cuts = [(1, 4), (2, 5), (1 << 127, 6)];
+        let units = units(&cuts);
+        let block = units.block(12, 1);
+        assert_eq!(block, Block { first: 0, bits: 65 });
         assert_eq!(units.split(block, 12), None);
     }
 }
