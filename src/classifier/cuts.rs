@@ -109,7 +109,7 @@ fn count(cuts: &Sixteen, key: i32) -> usize {
 
 impl<C: Cell, const FURTHER: usize> FindClass<u32> for Cuts<C, FURTHER> {
     fn build(line: &Line<u32>) -> Option<Self> {
-        let cuts: Vec<u32> = line.runs.iter().skip(1).map(|run| run.0).collect();
+        let cuts: Vec<u32> = line.cuts().collect();
         let plan = Plan::of(&cuts, FURTHER)?;
         let (mut steps, mut groups) = ([0; FURTHER], Vec::new());
         for (following, begin) in (0..plan.further).rev().zip(&mut steps) {

@@ -50,6 +50,11 @@ impl<P> Line<P> {
 }
 
 impl<P: Position> Line<P> {
+    /// Returns the places where the class changes.
+    pub(super) fn cuts(&self) -> impl Iterator<Item = P> {
+        self.runs.iter().skip(1).map(|run| run.0)
+    }
+
     /// Returns the class of each of these places, which are sorted.
     pub(super) fn classes_at(
         &self,

@@ -26,7 +26,7 @@ pub(super) struct Scale {
 impl Scale {
     /// Finds what tells the addresses of a line apart.
     pub(super) fn of(line: &Line<u128>) -> Self {
-        let hosts = cuts(line).map(lower_half).filter(|host| host >> MOST_HOST_BITS == 0);
+        let hosts = line.cuts().map(lower_half).filter(|host| host >> MOST_HOST_BITS == 0);
         let host_bits = u64::BITS - hosts.max().unwrap_or(0).leading_zeros();
         if host_bits == 0 {
             return Self::of_networks(line);
@@ -36,7 +36,7 @@ impl Scale {
 
     /// The same, but hosts have no numbers.
     pub(super) fn of_networks(line: &Line<u128>) -> Self {
-        let zeros = cuts(line).map(|cut| upper_half(cut).trailing_zeros()).min().unwrap_or(0);
+        let zeros = line.cuts().map(|cut| upper_half(cut).trailing_zeros()).min().unwrap_or(0);
         Self { floor: zeros.min(MOST_FLOOR), host_bits: 0, most: 0 }
     }
 
@@ -63,11 +63,6 @@ impl Scale {
             network << self.host_bits | host.min(self.most)
         }
     }
-}
-
-/// Returns the places where the class changes.
-fn cuts(line: &Line<u128>) -> impl Iterator<Item = u128> {
-    line.runs.iter().skip(1).map(|run| run.0)
 }
 
 /// Returns the upper half of an address.
